@@ -1,0 +1,1 @@
+"""Postroom: a complete mail and file system in one program."""
