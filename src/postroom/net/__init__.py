@@ -1,0 +1,1 @@
+"""Sockets and bytes: streams, listeners, TLS, limits, the tap."""
