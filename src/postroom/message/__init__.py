@@ -1,0 +1,1 @@
+"""What a letter says: structure and text, for any bytes."""

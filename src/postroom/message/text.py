@@ -1,0 +1,118 @@
+"""A letter's text as people read it: what SEARCH looks at, and what the indexer keeps (RFC 9051 6.4.4).
+
+Transfer encodings, charsets and encoded words are undone, folds too, white space stays as it is. Any octets give an
+answer, in time linear in their number; what lies beyond a limit of `net.limits` ("letters") is not looked at.
+`folded` is what to compare, of the text and of what is sought in it.
+
+    field_values(b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\\r\\n", "SUBJECT")  ->  ["Grüße"]
+"""
+
+from __future__ import annotations
+
+from postroom.message import parameters as mime
+from postroom.message.casemap import casemap
+from postroom.message.charsets import decoded
+from postroom.message.headers import read_fields, unfolded
+from postroom.message.octets import Octets
+from postroom.message.parts import Encoding, Kind, Part, read_parts
+from postroom.message.transfer import undone
+from postroom.message.words import decode_words
+from postroom.net.limits import HEADER_OCTETS, LETTER_HEADERS_OCTETS, SEARCH_TEXT_CHARACTERS
+
+_WSP = b" \t\r"
+_LEAF_FIELDS = frozenset((b"content-type", b"content-disposition"))
+_AS_IT_STANDS = (b"text/", b"multipart/", b"message/")
+"""A multipart or a letter is a leaf where it could not be taken apart: then its text is looked at as it stands."""
+_OCTETS_PER_CHARACTER = 4
+"""At most so many octets of a part are looked at for each character that may still come of it."""
+
+
+def field_values(header: bytes, field: str) -> list[str]:
+    """The values of every field of this name (in any case), in order: unfolded, encoded words decoded, without the
+    white space around them. `header` is the letter's own, as it stands."""
+    wanted = field.encode("utf-8", "replace").lower()
+    values: list[str] = []
+    for line in unfolded(header[:HEADER_OCTETS]):
+        name, colon, value = line.partition(b":")
+        # RFC 5322 4.5: white space before the colon is obsolete, but is to be read
+        if colon and name.rstrip(_WSP).lower() == wanted:
+            values.append(decode_words(value.strip(_WSP)))
+    return values
+
+
+def header_text(header: bytes) -> str:
+    """A whole header: names and decoded values, one field a line (ended by LF)."""
+    lines = unfolded(header[:HEADER_OCTETS])
+    if b"=?" not in header:
+        return b"\n".join(lines).decode("utf-8", "replace")
+    return "\n".join(map(decode_words, lines))
+
+
+def body_text(letter: Octets, parts: bytes) -> str:
+    """What can be read below the letter's own header: the text of each text part, the headers of letters within the
+    letter, and of other parts the name of their file; parts are set apart by LF.
+
+    `letter` is the blob, `parts` its packed map. At most `SEARCH_TEXT_CHARACTERS`.
+    """
+    return _Reading(letter).run(read_parts(parts))
+
+
+def folded(text: str) -> str:
+    """What is compared instead of a text (i;unicode-casemap, RFC 5051); white space counts as it stands."""
+    return casemap(text)
+
+
+class _Reading:
+    """One letter's parts being read, and what may still be spent on them."""
+
+    __slots__ = ("header_octets", "letter", "room", "texts")
+
+    def __init__(self, letter: Octets) -> None:
+        self.letter = letter
+        self.texts: list[str] = []
+        self.room = SEARCH_TEXT_CHARACTERS
+        self.header_octets = LETTER_HEADERS_OCTETS
+
+    def run(self, parts: tuple[Part, ...]) -> str:
+        for part in parts:
+            if self.room <= 0:
+                break
+            if part.kind is Kind.LEAF:
+                self.add(self.leaf(part))
+            elif part.kind is Kind.MESSAGE and part.path:
+                self.add(header_text(self.header(part.body, part.text)))
+        return "\n".join(self.texts)
+
+    def add(self, text: str) -> None:
+        if text:
+            self.texts.append(text[: self.room])
+            self.room -= len(text) + 1
+
+    def header(self, start: int, end: int) -> bytes:
+        """A header within the letter, as much of it as may be looked at."""
+        size = min(end - start, HEADER_OCTETS, self.header_octets)
+        self.header_octets -= size
+        return self.letter[start : start + size]
+
+    def leaf(self, part: Part) -> str:
+        """A text's characters, or the name of a file."""
+        fields = read_fields(self.header(part.header, part.body), _LEAF_FIELDS)
+        value = fields.get(b"content-type")
+        type = mime.PLAIN if value is None else mime.content_type(value) or mime.PLAIN
+        if type.kind.startswith(_AS_IT_STANDS):
+            octets = self.letter[part.body : min(part.end, part.body + self.room * _OCTETS_PER_CHARACTER)]
+            encoding = part.encoding if type.kind.startswith(b"text/") else Encoding.IDENTITY
+            return decoded(undone(octets, encoding), mime.parameter(type.parameters, b"charset"))
+        return file_name(fields.get(b"content-disposition", b""), type.parameters)
+
+
+def file_name(disposition: bytes, parameters: mime.Parameters) -> str:
+    """The name that a part's Content-Disposition gives it (RFC 2183 2.3), else its Content-Type; empty for none.
+    RFC 2231's way of writing is undone, and the encoded words that many senders write instead."""
+    found = mime.disposition(disposition)
+    given = found and mime.joined_parameter(found[1], b"filename")
+    name = given or mime.joined_parameter(parameters, b"name")
+    if name is None:
+        return ""
+    value, charset = name
+    return decoded(value, charset) if charset else decode_words(value)
