@@ -1,0 +1,1 @@
+"""What must survive the power cut: letters in segments, everything else in the index."""

@@ -1,0 +1,112 @@
+"""Accounts and aliases."""
+
+from __future__ import annotations
+
+from postroom.net.limits import ALIAS_TARGETS
+from postroom.store.apply.leaving import bury_all
+from postroom.store.apply.mailboxes import add_mailbox
+from postroom.store.index import fetch_all
+from postroom.store.ledger import Ledger
+from postroom.store.names import is_account_name
+from postroom.store.values import (
+    FIRST_MAILBOXES,
+    Account,
+    AccountId,
+    AddAccount,
+    AddAlias,
+    Done,
+    MailboxId,
+    Reason,
+    Refused,
+    RemoveAccount,
+    RemoveAlias,
+    SwitchAccount,
+    TellAccount,
+)
+
+__all__ = ["add", "add_alias", "remove", "remove_alias", "switch", "tell"]
+
+
+def add(ledger: Ledger, change: AddAccount) -> Account | Refused:
+    """An account with its first mailboxes, subscribed to."""
+    address = change.address
+    if not is_account_name(address):
+        return Refused(Reason.BAD_ADDRESS)
+    if _find(ledger, address) is not None:
+        return Refused(Reason.ACCOUNT_EXISTS)
+    run = ledger.connection.execute
+    account = AccountId(
+        run(
+            "INSERT INTO accounts (address, admin, fxp, files, created) VALUES (?, ?, ?, ?, ?) RETURNING id",
+            (address, int(change.admin), int(change.fxp), change.files, ledger.now),
+        ).get
+    )
+    for name, use in FIRST_MAILBOXES:
+        add_mailbox(ledger, account, name, use)
+        run("INSERT INTO subscriptions VALUES (?, ?)", (account, name)).fetchall()
+    ledger.account_changed(address)
+    return Account(account, address, False, change.admin, change.fxp, change.files, ledger.now)
+
+
+def switch(ledger: Ledger, change: SwitchAccount) -> Done | Refused:
+    """Disable or enable an account."""
+    account = _find(ledger, change.address)
+    if account is None:
+        return Refused(Reason.NO_SUCH_ACCOUNT)
+    sql = "UPDATE accounts SET disabled = ? WHERE id = ?"
+    ledger.connection.execute(sql, (int(change.disabled), account)).fetchall()
+    ledger.account_changed(change.address)
+    return Done()
+
+
+def remove(ledger: Ledger, change: RemoveAccount) -> Done | Refused:
+    """An account with all that is its own; its letters stay as those of deleted mailboxes do."""
+    account = _find(ledger, change.address)
+    if account is None:
+        return Refused(Reason.NO_SUCH_ACCOUNT)
+    ledger.flush()
+    run, one = ledger.connection.execute, (account,)
+    for (number,) in fetch_all(ledger.connection, "SELECT id FROM mailboxes WHERE owner = ?", one):
+        mailbox = ledger.mailbox(MailboxId(number))
+        assert mailbox is not None, "it was found in this transaction"
+        bury_all(ledger, mailbox)
+    for table, column in (("subscriptions", "account"), ("threads", "account"), ("seen", "accessor")):
+        run(f"DELETE FROM {table} WHERE {column} = ?", one).fetchall()
+    run("DELETE FROM rights WHERE identifier = ?", (change.address,)).fetchall()
+    run("DELETE FROM accounts WHERE id = ?", one).fetchall()
+    ledger.account_changed(change.address)
+    return Done()
+
+
+def tell(ledger: Ledger, change: TellAccount) -> Done:
+    """Nothing changed here, and everybody is to hear of it."""
+    ledger.account_changed(change.address)
+    return Done()
+
+
+def add_alias(ledger: Ledger, change: AddAlias) -> Done | Refused:
+    """Targets behind those that the alias has, each once."""
+    if not change.name or not change.targets:
+        return Refused(Reason.BAD_ADDRESS)
+    sql = "SELECT target, position FROM aliases WHERE name = ? ORDER BY position"
+    have = fetch_all(ledger.connection, sql, (change.name,))
+    known = {target for target, _ in have}
+    new = [target for target in dict.fromkeys(change.targets) if target not in known]
+    if len(have) + len(new) > ALIAS_TARGETS:
+        return Refused(Reason.TOO_MANY)
+    next_position = have[-1][1] + 1 if have else 0
+    rows = [(change.name, position, target) for position, target in enumerate(new, next_position)]
+    ledger.connection.executemany("INSERT INTO aliases VALUES (?, ?, ?)", rows).fetchall()
+    return Done()
+
+
+def remove_alias(ledger: Ledger, change: RemoveAlias) -> Done | Refused:
+    """An alias with all its targets."""
+    sql = "DELETE FROM aliases WHERE name = ? RETURNING 1"
+    gone = ledger.connection.execute(sql, (change.name,)).fetchall()
+    return Done() if gone else Refused(Reason.NO_SUCH_ALIAS)
+
+
+def _find(ledger: Ledger, address: str) -> AccountId | None:
+    row = ledger.connection.execute("SELECT id FROM accounts WHERE address = ?", (address,)).fetchone()
+    return None if row is None else AccountId(row[0])

@@ -1,0 +1,129 @@
+"""Many changes as one transaction, and what came of each."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import apsw
+
+from postroom.net.log import event
+from postroom.store.apply import accounts, flags, leaving, letters, mailboxes
+from postroom.store.apply.letters import FileLetter
+from postroom.store.faults import is_of_the_ground, sqlite_fault
+from postroom.store.interface import StoreFault
+from postroom.store.ledger import Ledger
+from postroom.store.values import (
+    AddAccount,
+    AddAlias,
+    Answer,
+    Change,
+    Copy,
+    CreateMailbox,
+    DeleteMailbox,
+    Expunge,
+    Filed,
+    MailboxId,
+    Refused,
+    RemoveAccount,
+    RemoveAlias,
+    RenameMailbox,
+    SetFlags,
+    Subscribe,
+    SwitchAccount,
+    TakeRecent,
+    TellAccount,
+)
+
+__all__ = ["Applied", "Op", "Reply", "apply", "transact"]
+
+_log = logging.getLogger("postroom.store")
+
+Op = FileLetter | Change
+"""What can be asked of the index."""
+Reply = Answer | tuple[Filed | Refused, ...]
+"""`FileLetter` is answered by a tuple, a change as `values` has it."""
+
+
+@dataclass(slots=True)
+class Applied:
+    """What came of a batch: a reply or a fault for each op, in order, and who must hear of it."""
+
+    replies: list[Reply | StoreFault] = field(default_factory=list)
+    mailboxes: set[MailboxId] = field(default_factory=set)
+    accounts: bool = False
+
+
+def transact(connection: apsw.Connection, ops: Sequence[Op], now: int) -> Applied:
+    """Make all of `ops` durable in one transaction. The caller holds the write lock.
+
+    `now` is in seconds since 1970 UTC. Where the index or its disk fails, nothing is done and every op has the
+    fault. An op that breaks for a reason of its own must not take the others with it: then they are done one by
+    one (a savepoint around each would cost every batch, and this only one that never should be).
+    """
+    try:
+        return apply(connection, ops, now)
+    except Exception as error:
+        if isinstance(error, apsw.Error) and is_of_the_ground(error):
+            event(_log, logging.ERROR, "store.index", trace=error, changes=len(ops))
+            return Applied([sqlite_fault(connection, error)] * len(ops))
+        if len(ops) == 1:
+            event(_log, logging.ERROR, "store.change", trace=error, change=type(ops[0]).__name__)
+            return Applied([StoreFault("a change that can't be made")])
+    applied = Applied()
+    for op in ops:
+        one = transact(connection, [op], now)
+        applied.replies += one.replies
+        applied.mailboxes |= one.mailboxes
+        applied.accounts |= one.accounts
+    return applied
+
+
+def apply(connection: apsw.Connection, ops: Sequence[Op], now: int) -> Applied:
+    """The same, all or nothing. Raises whatever stops one of them, after nothing was done."""
+    connection.execute("BEGIN IMMEDIATE").fetchall()
+    try:
+        ledger = Ledger(connection, now)
+        replies: list[Reply | StoreFault] = [_answer(ledger, op) for op in ops]
+        ledger.flush()
+        connection.execute("COMMIT").fetchall()
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK").fetchall()
+        raise
+    return Applied(replies, ledger.touched, ledger.accounts)
+
+
+def _answer(ledger: Ledger, op: Op) -> Reply:
+    match op:
+        case FileLetter():
+            return letters.file_letter(ledger, op)
+        case SetFlags():
+            return flags.set_flags(ledger, op)
+        case TakeRecent():
+            return flags.take_recent(ledger, op)
+        case Copy():
+            return letters.copy(ledger, op)
+        case Expunge():
+            return leaving.expunge(ledger, op)
+        case CreateMailbox():
+            return mailboxes.create(ledger, op)
+        case DeleteMailbox():
+            return mailboxes.delete(ledger, op)
+        case RenameMailbox():
+            return mailboxes.rename(ledger, op)
+        case Subscribe():
+            return mailboxes.subscribe(ledger, op)
+        case AddAccount():
+            return accounts.add(ledger, op)
+        case SwitchAccount():
+            return accounts.switch(ledger, op)
+        case RemoveAccount():
+            return accounts.remove(ledger, op)
+        case TellAccount():
+            return accounts.tell(ledger, op)
+        case AddAlias():
+            return accounts.add_alias(ledger, op)
+        case RemoveAlias():
+            return accounts.remove_alias(ledger, op)

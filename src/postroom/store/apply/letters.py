@@ -1,0 +1,173 @@
+"""Letters into mailboxes, and from one to another."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from postroom.message.structure import PARSER, Facts
+from postroom.net.limits import THREAD_REFERENCES
+from postroom.store.apply.leaving import take_away
+from postroom.store.index import fetch_all
+from postroom.store.keywords import TooManyKeywords, pack_keywords
+from postroom.store.ledger import Counters, Ledger
+from postroom.store.values import Copy, Filed, MailboxId, Place, Reason, Refused, Target, Uid, UidValidity
+
+__all__ = ["FileLetter", "all_entries", "copy", "copy_entries", "file_letter"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileLetter:
+    """A letter whose record is on stable storage, to be filed in its mailboxes. Answered by a tuple, an answer per
+    target in order."""
+
+    email_id: str
+    place: Place
+    end: int
+    """Where the record ends in its segment."""
+    facts: Facts
+    targets: tuple[Target, ...]
+    internal_date: int
+    zone: int
+
+
+def file_letter(ledger: Ledger, letter: FileLetter) -> tuple[Filed | Refused, ...]:
+    """One row for the letter, an entry for each target whose mailbox is there."""
+    ready = [_check(ledger, target) for target in letter.targets]
+    if not any(isinstance(each, str) for each in ready):
+        return tuple([each for each in ready if isinstance(each, Refused)])
+    message = ledger.next_message()
+    hashes = _write(ledger, letter, message)
+    return tuple(
+        [
+            each if isinstance(each, Refused) else _file(ledger, letter, target, each, message, hashes)
+            for target, each in zip(letter.targets, ready, strict=True)
+        ]
+    )
+
+
+def _check(ledger: Ledger, target: Target) -> str | Refused:
+    """The target's packed keywords, or why nothing can be filed there."""
+    mailbox = ledger.mailbox(target.mailbox)
+    if mailbox is None:
+        return Refused(Reason.NO_SUCH_MAILBOX)
+    if not mailbox.has_room(1):
+        return Refused(Reason.TOO_MANY)
+    try:
+        return pack_keywords(target.keywords) if target.keywords else ""
+    except TooManyKeywords:
+        return Refused(Reason.TOO_MANY)
+
+
+def _write(ledger: Ledger, letter: FileLetter, message: int) -> tuple[int, ...]:
+    """The letter's own rows; gives the hashes that thread it."""
+    facts, place = letter.facts, letter.place
+    references = facts.references
+    ledger.add_message(
+        (
+            message,
+            place.segment,
+            place.offset,
+            place.size,
+            letter.email_id,
+            facts.header_size,
+            PARSER,
+            facts.sent,
+            facts.message_id,
+            struct.pack(f">{len(references)}q", *references),
+            facts.subject,
+            int(facts.is_reply),
+            facts.sender,
+            facts.to,
+            facts.cc,
+        ),
+        (message, facts.envelope, facts.bodystructure, facts.parts),
+        place.segment,
+        letter.end,
+    )
+    own = () if facts.message_id is None else (facts.message_id,)
+    return own + references[-THREAD_REFERENCES:]
+
+
+def _file(
+    ledger: Ledger, letter: FileLetter, target: Target, keywords: str, message: int, hashes: tuple[int, ...]
+) -> Filed | Refused:
+    mailbox = ledger.mailbox(target.mailbox)
+    if mailbox is None or not mailbox.has_room(1):
+        # Named twice, and the last UID went to the first of them.
+        return Refused(Reason.TOO_MANY)
+    flags, size = int(target.flags), letter.place.size + len(target.prefix)
+    uid = mailbox.arrived(flags, size)
+    ledger.add_entry(
+        (
+            mailbox.id,
+            uid,
+            message,
+            flags,
+            keywords,
+            mailbox.next_modseq(),
+            letter.internal_date,
+            letter.zone,
+            ledger.now,
+            size,
+            ledger.thread(mailbox.owner, hashes, message),
+            target.prefix,
+        )
+    )
+    return Filed(UidValidity(mailbox.uid_validity), (uid,))
+
+
+_COLUMNS = "uid, message, flags, keywords, internal_date, zone, size, thread, prefix"
+_SOURCE = f"SELECT {_COLUMNS} FROM entries WHERE mailbox = ?"
+_CHOSEN = f"{_SOURCE} AND uid IN (SELECT value FROM json_each(?)) ORDER BY uid"
+Source = tuple[int, int, int, str, int, int, int, int, bytes]
+"""An entry as the copy needs it: the columns above."""
+
+
+def copy(ledger: Ledger, change: Copy) -> Filed | Refused:
+    """Copies in the order of their UIDs (RFC 9051 6.4.7), and with `move` their originals away (RFC 6851)."""
+    source, target = ledger.mailbox(change.source), ledger.mailbox(change.target)
+    if source is None or target is None:
+        return Refused(Reason.NO_SUCH_MAILBOX)
+    ledger.flush()
+    rows: list[Source] = fetch_all(ledger.connection, _CHOSEN, (change.source, json.dumps(change.uids)))
+    filed = copy_entries(ledger, rows, target)
+    if change.move and isinstance(filed, Filed):
+        take_away(ledger, source, [(row[0], row[2], row[6]) for row in rows])
+    return filed
+
+
+def copy_entries(ledger: Ledger, rows: Sequence[Source], target: Counters) -> Filed | Refused:
+    """New entries at the end of a mailbox for those of `rows`; all of one change have one modseq."""
+    if not target.has_room(len(rows)):
+        return Refused(Reason.TOO_MANY)
+    modseq = target.next_modseq() if rows else 0
+    uids = []
+    for _, message, flags, keywords, internal_date, zone, size, thread, prefix in rows:
+        uid = target.arrived(flags, size)
+        uids.append(uid)
+        ledger.add_entry(
+            (
+                target.id,
+                uid,
+                message,
+                flags,
+                keywords,
+                modseq,
+                internal_date,
+                zone,
+                ledger.now,
+                size,
+                thread,
+                prefix,
+            )
+        )
+    return Filed(UidValidity(target.uid_validity), tuple(uids), tuple([Uid(row[0]) for row in rows]))
+
+
+def all_entries(ledger: Ledger, mailbox: MailboxId) -> list[Source]:
+    """All of a mailbox, for `copy_entries`."""
+    ledger.flush()
+    return fetch_all(ledger.connection, f"{_SOURCE} ORDER BY uid", (mailbox,))

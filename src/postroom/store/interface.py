@@ -1,0 +1,157 @@
+"""What the rest of the program may ask of the store, whatever engine lies behind.
+
+The promise: when `deliver` or `commit` returns, what it changed is on stable storage and survives kill -9 and a
+power cut (docs/design.md, "The store"). Nothing else is promised, and a raised `StoreFault` means that the change
+must be taken as not made. Everything is async, so that an engine over a network fits; the SQLite engine's reads
+answer without suspending. No read holds a transaction open across a call: a caller reads a mailbox in slices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from postroom.message.octets import Octets
+from postroom.message.structure import Facts
+from postroom.store.values import (
+    Account,
+    AccountId,
+    Alias,
+    Answer,
+    Change,
+    Changes,
+    Entry,
+    Filed,
+    Letter,
+    Mailbox,
+    MailboxId,
+    MessageId,
+    ModSeq,
+    Refused,
+    Status,
+    Target,
+    Uid,
+)
+
+__all__ = ["Blob", "Delivery", "StorageFull", "Store", "StoreFault", "Unreadable"]
+
+
+class StoreFault(Exception):
+    """The store could not keep its promise; nothing of the change counts. Worth another try later."""
+
+
+class StorageFull(StoreFault):
+    """No room: ENOSPC, EDQUOT or EFBIG."""
+
+
+class Unreadable(Exception):
+    """A letter's octets are gone (expunged and compacted) or don't match their checksum."""
+
+
+class Blob(Protocol):
+    """A letter on its way in. Small ones wait in memory for the group commit; one that grows past a threshold goes
+    into a segment of its own at once, so that memory stays bounded."""
+
+    size: int
+    """Octets written so far."""
+
+    def write(self, chunk: bytes | bytearray | memoryview) -> None:
+        """Take the next octets, unchanged. Raises `StorageFull` or `StoreFault`."""
+
+    def contents(self) -> Octets:
+        """All octets written, for parsing: the bytes themselves, or a map of the file for a large letter."""
+
+    def discard(self) -> None:
+        """Forget it; a second call, or one after the delivery, does nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One letter into one or more mailboxes, whole or not at all."""
+
+    blob: Blob
+    facts: Facts
+    """What `message.structure.parse` made of the blob's contents."""
+    targets: tuple[Target, ...]
+    internal_date: int
+    """Seconds since 1970 UTC."""
+    zone: int = 0
+    """Minutes east of UTC."""
+
+
+class Store(Protocol):
+    """Accounts, mailboxes and letters. Any question raises `StoreFault` where the index can't be read."""
+
+    # --- accounts
+
+    async def account(self, address: str) -> Account | None:
+        """The account of this name (lower-case address)."""
+
+    async def account_by_id(self, account: AccountId) -> Account | None:
+        """The account of this number."""
+
+    async def accounts(self) -> list[Account]:
+        """All accounts, by address."""
+
+    async def alias(self, name: str) -> Alias | None:
+        """The alias of exactly this name; a second try in lower case is the caller's."""
+
+    async def aliases(self) -> list[Alias]:
+        """All aliases, by name."""
+
+    # --- mailboxes
+
+    async def mailboxes(self, account: AccountId) -> list[Mailbox]:
+        """An account's mailboxes, by name, INBOX first."""
+
+    async def mailbox(self, account: AccountId, name: str) -> Mailbox | None:
+        """One by its name; "inbox" in any case is INBOX."""
+
+    async def subscriptions(self, account: AccountId) -> list[str]:
+        """Names subscribed to, by name; a mailbox of that name need not exist."""
+
+    async def status(self, mailbox: MailboxId) -> Status | None:
+        """Its counters; None where it is gone."""
+
+    # --- letters
+
+    async def entries(self, mailbox: MailboxId, after: Uid, limit: int) -> list[Entry]:
+        """At most `limit` entries with UIDs above `after`, ascending."""
+
+    async def changes(self, mailbox: MailboxId, since: ModSeq) -> Changes:
+        """All that happened after `since`; entries ascend by UID. Who asks after each hint gets little."""
+
+    async def letters(self, mailbox: MailboxId, uids: Sequence[Uid]) -> list[Letter]:
+        """The letters of these UIDs (ascending, at most 500 a call) that are there, ascending."""
+
+    async def read(self, letter: Letter, start: int, length: int) -> bytes:
+        """Octets of prefix + blob from `start` on, fewer at its end. Raises `Unreadable`."""
+
+    async def search_text(self, message: MessageId) -> str | None:
+        """A letter's decoded text where the indexer has made it; None means: read and decode."""
+
+    # --- changes
+
+    def blob(self) -> Blob:
+        """Begin a letter."""
+
+    async def deliver(self, delivery: Delivery) -> tuple[Filed | Refused, ...]:
+        """File a letter; an answer per target, in order. A target whose mailbox is gone is `Refused`, the others
+        have it. Raises `StoreFault`."""
+
+    async def commit(self, change: Change) -> Answer:
+        """Make one change durable (batched with all that came in the same turn). Raises `StoreFault`."""
+
+    # --- events
+
+    def watch(self, mailbox: MailboxId, wake: Callable[[], None]) -> Callable[[], None]:
+        """Call `wake` (in the event loop, soon) after each change of a mailbox by anyone in any process; the
+        watcher then reads `changes`. Gives back a function that ends the watch."""
+
+    def watch_accounts(self, tell: Callable[[str], None]) -> Callable[[], None]:
+        """Call `tell(address)` (in the event loop, soon) when an account was changed, disabled, removed or given a
+        new password, by anyone in any process. Gives back a function that ends the watch."""
+
+    async def close(self) -> None:
+        """End: what was accepted is committed, files are closed."""

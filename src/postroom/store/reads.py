@@ -1,0 +1,226 @@
+"""The index's questions: each is answered whole at once, so that no cursor is open while anybody waits.
+
+A connection that reads a row sees one committed state, and a later question may see a newer one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+import apsw
+
+from postroom.net.limits import LETTERS_PER_READ
+from postroom.store.index import fetch_all, fetch_one
+from postroom.store.names import canonical
+from postroom.store.values import (
+    INBOX,
+    Account,
+    AccountId,
+    Alias,
+    Changes,
+    Entry,
+    Letter,
+    Mailbox,
+    MailboxId,
+    MessageId,
+    ModSeq,
+    Place,
+    SpecialUse,
+    Status,
+    Uid,
+    UidValidity,
+)
+
+__all__ = [
+    "account",
+    "account_by_id",
+    "accounts",
+    "accounts_changed",
+    "alias",
+    "aliases",
+    "changes",
+    "entries",
+    "highest_modseq",
+    "letters",
+    "mailbox",
+    "mailboxes",
+    "newest_account_change",
+    "newest_segment",
+    "place",
+    "status",
+    "subscriptions",
+    "target_names",
+]
+
+_ACCOUNT = "SELECT id, address, disabled, admin, fxp, files, created FROM accounts"
+_MAILBOX = "SELECT id, owner, name, uid_validity, special_use, object_id FROM mailboxes WHERE owner = ?"
+_ENTRY = "SELECT uid, flags, keywords, modseq, internal_date, zone, size FROM entries WHERE mailbox = ?"
+_LETTER = """SELECT e.uid, e.message, m.email_id, 'T' || e.thread, m.segment, m.offset, m.size, e.prefix,
+ m.header_size, m.sent, e.internal_date, e.zone, e.save_date, a.envelope, a.bodystructure, a.parts
+ FROM entries e CROSS JOIN messages m ON m.id = e.message CROSS JOIN answers a ON a.message = e.message
+ WHERE e.mailbox = ? AND e.uid """
+_RANGE = _LETTER + "BETWEEN ? AND ? ORDER BY e.uid"
+_CHOSEN = _LETTER + "IN (SELECT value FROM json_each(?)) ORDER BY e.uid"
+
+# A row becomes a named tuple without a look at its fields: half the time of `Letter(*row)`.
+_entry = partial(tuple.__new__, Entry)
+_letter = partial(tuple.__new__, Letter)
+
+
+# --- accounts
+
+
+def account(connection: apsw.Connection, address: str) -> Account | None:
+    """By its name."""
+    row = fetch_one(connection, f"{_ACCOUNT} WHERE address = ?", (address,))
+    return None if row is None else _as_account(row)
+
+
+def account_by_id(connection: apsw.Connection, number: AccountId) -> Account | None:
+    """By its number."""
+    row = fetch_one(connection, f"{_ACCOUNT} WHERE id = ?", (number,))
+    return None if row is None else _as_account(row)
+
+
+def accounts(connection: apsw.Connection) -> list[Account]:
+    """All, by address."""
+    return [_as_account(row) for row in fetch_all(connection, f"{_ACCOUNT} ORDER BY address")]
+
+
+def _as_account(row: tuple[AccountId, str, int, int, int, str | None, int]) -> Account:
+    number, address, disabled, admin, fxp, files, created = row
+    return Account(number, address, bool(disabled), bool(admin), bool(fxp), files, created)
+
+
+def alias(connection: apsw.Connection, name: str) -> Alias | None:
+    """By its name."""
+    sql = "SELECT target FROM aliases WHERE name = ? ORDER BY position"
+    targets = fetch_all(connection, sql, (name,))
+    return Alias(name, tuple([target for (target,) in targets])) if targets else None
+
+
+def aliases(connection: apsw.Connection) -> list[Alias]:
+    """All, by name."""
+    targets: dict[str, list[str]] = {}
+    for name, target in fetch_all(connection, "SELECT name, target FROM aliases ORDER BY name, position"):
+        targets.setdefault(name, []).append(target)
+    return [Alias(name, tuple(each)) for name, each in targets.items()]
+
+
+def newest_account_change(connection: apsw.Connection) -> int:
+    """The number of the last change of an account."""
+    return int(connection.execute("SELECT value FROM counters WHERE name = 'accounts'").get)
+
+
+def accounts_changed(connection: apsw.Connection, after: int) -> list[tuple[int, str]]:
+    """Changes of accounts with numbers above `after`, ascending: number and address."""
+    sql = "SELECT serial, address FROM account_changes WHERE serial > ? ORDER BY serial"
+    return fetch_all(connection, sql, (after,))
+
+
+# --- mailboxes
+
+
+def mailboxes(connection: apsw.Connection, owner: AccountId) -> list[Mailbox]:
+    """An account's, by name, INBOX first."""
+    rows = fetch_all(connection, f"{_MAILBOX} ORDER BY name <> '{INBOX}', name", (owner,))
+    return [_as_mailbox(row) for row in rows]
+
+
+def mailbox(connection: apsw.Connection, owner: AccountId, name: str) -> Mailbox | None:
+    """One by its name."""
+    row = fetch_one(connection, f"{_MAILBOX} AND name = ?", (owner, canonical(name)))
+    return None if row is None else _as_mailbox(row)
+
+
+def _as_mailbox(row: tuple[MailboxId, AccountId, str, UidValidity, str | None, str]) -> Mailbox:
+    number, owner, name, validity, use, object_id = row
+    return Mailbox(number, owner, name, validity, None if use is None else SpecialUse(use), object_id)
+
+
+def subscriptions(connection: apsw.Connection, owner: AccountId) -> list[str]:
+    """Names, sorted."""
+    rows = fetch_all(connection, "SELECT name FROM subscriptions WHERE account = ? ORDER BY name", (owner,))
+    return [name for (name,) in rows]
+
+
+def status(connection: apsw.Connection, number: MailboxId) -> Status | None:
+    """A mailbox's counters."""
+    row = fetch_one(
+        connection,
+        """SELECT uid_validity, uid_next, highest_modseq, messages, unseen, deleted, size, recent
+        FROM mailboxes WHERE id = ?""",
+        (number,),
+    )
+    return None if row is None else Status(*row)
+
+
+def highest_modseq(connection: apsw.Connection, number: MailboxId) -> int:
+    """A mailbox's; 0 where it is gone."""
+    row = fetch_one(connection, "SELECT highest_modseq FROM mailboxes WHERE id = ?", (number,))
+    return 0 if row is None else int(row[0])
+
+
+def target_names(connection: apsw.Connection, numbers: Iterable[MailboxId]) -> dict[MailboxId, tuple[str, str]]:
+    """Owners' addresses and mailboxes' names, for records' facts; those of mailboxes that are there."""
+    rows = fetch_all(
+        connection,
+        """SELECT m.id, a.address, m.name FROM mailboxes m JOIN accounts a ON a.id = m.owner
+        WHERE m.id IN (SELECT value FROM json_each(?))""",
+        (json.dumps(list(numbers)),),
+    )
+    return {number: (address, name) for number, address, name in rows}
+
+
+# --- letters
+
+
+def entries(connection: apsw.Connection, number: MailboxId, after: Uid, limit: int) -> list[Entry]:
+    """A slice, ascending."""
+    sql = f"{_ENTRY} AND uid > ? ORDER BY uid LIMIT ?"
+    return list(map(_entry, fetch_all(connection, sql, (number, after, limit))))
+
+
+def changes(connection: apsw.Connection, number: MailboxId, since: ModSeq) -> Changes:
+    """What happened after `since`, as of one moment."""
+    connection.execute("BEGIN").fetchall()
+    try:
+        highest = highest_modseq(connection, number)
+        if not highest:
+            return Changes(since, [], [], exists=False)
+        if highest <= since:
+            return Changes(ModSeq(highest), [], [])
+        rows = fetch_all(connection, f"{_ENTRY} AND modseq > ?", (number, since))
+        gone = fetch_all(
+            connection, "SELECT uid FROM tombstones WHERE mailbox = ? AND modseq > ? ORDER BY uid", (number, since)
+        )
+    finally:
+        connection.execute("COMMIT").fetchall()
+    rows.sort()
+    return Changes(ModSeq(highest), list(map(_entry, rows)), [uid for (uid,) in gone])
+
+
+def letters(connection: apsw.Connection, number: MailboxId, uids: Sequence[Uid]) -> list[Letter]:
+    """Those of these UIDs (ascending) that are there. Raises ValueError for more than LETTERS_PER_READ."""
+    if len(uids) > LETTERS_PER_READ:
+        raise ValueError("too many letters at a time")
+    if not uids:
+        return []
+    if uids[-1] - uids[0] < len(uids):
+        rows = fetch_all(connection, _RANGE, (number, uids[0], uids[-1]))
+    else:
+        rows = fetch_all(connection, _CHOSEN, (number, json.dumps(uids)))
+    return list(map(_letter, rows))
+
+
+def place(connection: apsw.Connection, message: MessageId) -> Place | None:
+    """Where a letter lies now."""
+    row = fetch_one(connection, "SELECT segment, offset, size FROM messages WHERE id = ?", (message,))
+    return None if row is None else Place(*row)
+
+
+def newest_segment(connection: apsw.Connection) -> int:
+    """The highest number of a segment that a letter lies in, or ever lay."""
+    return int(connection.execute("SELECT coalesce(max(number), 0) FROM segments").get)

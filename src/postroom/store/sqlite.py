@@ -1,0 +1,299 @@
+"""The store on one machine: an index in SQLite, letters in segments. See `interface.Store` for what it promises.
+
+    migrate(root)
+    store = await open_store(root, name="worker-0")
+    inbox = await store.mailbox(account.id, "INBOX")
+    await store.close()
+
+One connection and one thread: reads answer at once, and changes go to the group commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar, cast
+
+import apsw
+
+from postroom.store import reads
+from postroom.store.apply.batch import Applied
+from postroom.store.blobs import LargeBody, StoredBlob
+from postroom.store.events import Hints, Watchers
+from postroom.store.faults import sqlite_fault
+from postroom.store.index import migrate as migrate_index
+from postroom.store.index import open_index, require_current
+from postroom.store.interface import Blob, Delivery, StoreFault, Unreadable
+from postroom.store.lock import WriteLock
+from postroom.store.reading import SegmentReader
+from postroom.store.segments import Segments, sync_folder
+from postroom.store.shipping import Parcel
+from postroom.store.values import (
+    MAX_PREFIX,
+    Account,
+    AccountId,
+    Alias,
+    Answer,
+    Change,
+    Changes,
+    Entry,
+    Filed,
+    Letter,
+    Mailbox,
+    MailboxId,
+    MessageId,
+    ModSeq,
+    Place,
+    Refused,
+    Status,
+    Uid,
+)
+from postroom.store.writer import Writer
+
+__all__ = ["SqliteStore", "migrate", "open_store"]
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def migrate(root: Path) -> None:
+    """Make the index and the folder of segments where they are missing, and bring the index to the newest schema.
+
+    Blocks while another process commits. Raises `NewerSchema`, `StoreFault`, OSError.
+    """
+    (root / "segments").mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = WriteLock(root)
+    try:
+        lock.wait()
+        # SQLite gives its further files the mode of this one.
+        os.close(os.open(root / "index.db", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        try:
+            connection = open_index(root / "index.db", make=True)
+            try:
+                migrate_index(connection)
+            finally:
+                connection.close()
+        except apsw.Error as error:
+            raise StoreFault(f"the index: {error}") from error
+        sync_folder(root)
+        sync_folder(root.parent)
+    finally:
+        lock.close()
+
+
+async def open_store(root: Path, *, name: str = "a") -> SqliteStore:
+    """The store of a data directory that was migrated. `name` is this process's among those of the site.
+
+    Raises `OlderSchema`, `NewerSchema`, `StoreFault`, OSError.
+    """
+    return SqliteStore(root, name)
+
+
+class SqliteStore:
+    """See `interface.Store`. Made by `open_store`, inside a running loop."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        self._lock = WriteLock(root)
+        try:
+            connection = open_index(root / "index.db")
+            require_current(connection)
+        except apsw.Error as error:
+            self._lock.close()
+            raise StoreFault(f"the index: {error}") from error
+        except BaseException:
+            self._lock.close()
+            raise
+        self._connection = connection
+        self._closed = False
+        self._loop = asyncio.get_running_loop()
+        self._segments = Segments(root / "segments", self._newest_segment)
+        self._reader = SegmentReader(root / "segments")
+        self._writer = Writer(connection, self._segments, self._lock, self._told)
+        self._watchers = Watchers()
+        self._accounts_seen = reads.newest_account_change(connection)
+        self._modseqs: dict[MailboxId, int] = {}
+        self._hints = Hints(root / "run" / "events", name, self._heard, self._look)
+
+    def _ask(
+        self, question: Callable[Concatenate[apsw.Connection, _P], _T], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        try:
+            return question(self._connection, *args, **kwargs)
+        except apsw.Error as error:
+            raise sqlite_fault(self._connection, error) from error
+
+    def _newest_segment(self) -> int:
+        return self._ask(reads.newest_segment)
+
+    # --- accounts
+
+    async def account(self, address: str) -> Account | None:
+        """The account of this name (lower-case address). As all questions, raises `StoreFault`."""
+        return self._ask(reads.account, address)
+
+    async def account_by_id(self, account: AccountId) -> Account | None:
+        """The account of this number."""
+        return self._ask(reads.account_by_id, account)
+
+    async def accounts(self) -> list[Account]:
+        """All accounts, by address."""
+        return self._ask(reads.accounts)
+
+    async def alias(self, name: str) -> Alias | None:
+        """The alias of exactly this name."""
+        return self._ask(reads.alias, name)
+
+    async def aliases(self) -> list[Alias]:
+        """All aliases, by name."""
+        return self._ask(reads.aliases)
+
+    # --- mailboxes
+
+    async def mailboxes(self, account: AccountId) -> list[Mailbox]:
+        """An account's mailboxes, by name, INBOX first."""
+        return self._ask(reads.mailboxes, account)
+
+    async def mailbox(self, account: AccountId, name: str) -> Mailbox | None:
+        """One by its name; "inbox" in any case is INBOX."""
+        return self._ask(reads.mailbox, account, name)
+
+    async def subscriptions(self, account: AccountId) -> list[str]:
+        """Names subscribed to, by name."""
+        return self._ask(reads.subscriptions, account)
+
+    async def status(self, mailbox: MailboxId) -> Status | None:
+        """Its counters; None where it is gone."""
+        return self._ask(reads.status, mailbox)
+
+    # --- letters
+
+    async def entries(self, mailbox: MailboxId, after: Uid, limit: int) -> list[Entry]:
+        """At most `limit` entries with UIDs above `after`, ascending."""
+        return self._ask(reads.entries, mailbox, after, limit)
+
+    async def changes(self, mailbox: MailboxId, since: ModSeq) -> Changes:
+        """All that happened after `since`."""
+        return self._ask(reads.changes, mailbox, since)
+
+    async def letters(self, mailbox: MailboxId, uids: Sequence[Uid]) -> list[Letter]:
+        """The letters of these UIDs (ascending, at most 500 a call) that are there, ascending."""
+        return self._ask(reads.letters, mailbox, uids)
+
+    async def read(self, letter: Letter, start: int, length: int) -> bytes:
+        """Octets of prefix + blob from `start` on, fewer at its end. Raises `Unreadable`."""
+        prefix = letter.prefix[start : start + length]
+        start = max(0, start - len(letter.prefix))
+        length -= len(prefix)
+        if length <= 0 or start >= letter.blob_size:
+            return prefix
+        place = Place(letter.segment, letter.offset, letter.blob_size)
+        try:
+            octets = self._read(letter, place, start, length)
+        except Unreadable:
+            # Compaction may have moved it since its row was read.
+            moved = self._ask(reads.place, letter.message)
+            self._reader.forget(place.segment)
+            if moved is None or moved == place:
+                raise
+            octets = self._read(letter, moved, start, length)
+        return prefix + octets if prefix else octets
+
+    def _read(self, letter: Letter, place: Place, start: int, length: int) -> bytes:
+        if start == 0 and length >= place.size:
+            return self._reader.whole(place, letter.email_id)
+        return self._reader.part(place, start, length)
+
+    async def search_text(self, message: MessageId) -> str | None:
+        """None: this version has no indexer, and whoever searches reads and decodes."""
+        return None
+
+    # --- changes
+
+    def blob(self) -> Blob:
+        """Begin a letter."""
+        return StoredBlob(self._segments.birth)
+
+    async def deliver(self, delivery: Delivery) -> tuple[Filed | Refused, ...]:
+        """File a letter; an answer per target, in order. Raises `StoreFault`; ValueError for a prefix over
+        MAX_PREFIX."""
+        if any(len(target.prefix) > MAX_PREFIX for target in delivery.targets):
+            raise ValueError("a prefix is too long")
+        blob = delivery.blob
+        assert isinstance(blob, StoredBlob), "a store is given its own blobs"
+        body = blob.take()
+        parcel = Parcel(body, delivery.facts, delivery.targets, delivery.internal_date, delivery.zone)
+        if isinstance(body, LargeBody):
+            await self._settle(parcel, body)
+        return cast("tuple[Filed | Refused, ...]", await self._writer.submit(parcel))
+
+    async def _settle(self, parcel: Parcel, body: LargeBody) -> None:
+        """Sync a large letter's payload in a thread, so that the batch's own sync has only its frame to write."""
+        settled = self._loop.run_in_executor(None, body.sync)
+        try:
+            await asyncio.shield(settled)
+        except asyncio.CancelledError:
+            # The thread still has the file; whether its sync fails is of no interest any more.
+            settled.add_done_callback(lambda done: _drop(parcel, done))
+            raise
+
+    async def commit(self, change: Change) -> Answer:
+        """Make one change durable (batched with all that came in the same turn). Raises `StoreFault`."""
+        reply = await self._writer.submit(change)
+        assert not isinstance(reply, tuple), "a tuple answers a delivery"
+        return reply
+
+    # --- events
+
+    def watch(self, mailbox: MailboxId, wake: Callable[[], None]) -> Callable[[], None]:
+        """Call `wake` soon after each change of a mailbox by anyone in any process, until the function that is
+        given back is called."""
+        return self._watchers.watch(mailbox, wake)
+
+    def watch_accounts(self, tell: Callable[[str], None]) -> Callable[[], None]:
+        """Call `tell(address)` soon after an account was changed by anyone in any process."""
+        return self._watchers.watch_accounts(tell)
+
+    def _told(self, applied: Applied) -> None:
+        self._watchers.wake(applied.mailboxes)
+        if applied.accounts:
+            self._look_at_accounts()
+        self._hints.send(applied.mailboxes, applied.accounts)
+
+    def _heard(self, mailboxes: list[MailboxId] | None, accounts: bool) -> None:
+        if mailboxes is None:
+            self._look()
+            return
+        self._watchers.wake(mailboxes)
+        if accounts:
+            self._look_at_accounts()
+
+    def _look(self) -> None:
+        """Wake whoever may have missed a hint: those whose mailbox changed since the last look."""
+        now = {each: self._ask(reads.highest_modseq, each) for each in self._watchers.mailboxes}
+        self._watchers.wake([each for each, modseq in now.items() if self._modseqs.get(each) != modseq])
+        self._modseqs = now
+        self._look_at_accounts()
+
+    def _look_at_accounts(self) -> None:
+        for number, address in self._ask(reads.accounts_changed, self._accounts_seen):
+            self._accounts_seen = number
+            self._watchers.tell(address)
+
+    async def close(self) -> None:
+        """End: what was accepted is committed, files are closed. A second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._writer.close()
+        self._hints.close()
+        self._segments.close()
+        self._reader.close()
+        self._connection.close()
+        self._lock.close()
+
+
+def _drop(parcel: Parcel, settled: asyncio.Future[None]) -> None:
+    settled.exception()
+    parcel.drop()

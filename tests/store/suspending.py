@@ -1,0 +1,123 @@
+"""A store that suspends at every call, as one over a network does: what holds only by standing still breaks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from postroom.store.interface import Blob, Delivery, Store
+from postroom.store.values import (
+    Account,
+    AccountId,
+    Alias,
+    Change,
+    Changes,
+    Done,
+    Entry,
+    Expunged,
+    Filed,
+    FlagsSet,
+    Letter,
+    Mailbox,
+    MailboxId,
+    MessageId,
+    ModSeq,
+    Recent,
+    Refused,
+    Status,
+    Uid,
+)
+
+T = TypeVar("T")
+
+
+class SuspendingStore:
+    """Another store, asked and answered a turn of the loop later each."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def account(self, address: str) -> Account | None:
+        await asyncio.sleep(0)
+        return await _late(await self._store.account(address))
+
+    async def account_by_id(self, account: AccountId) -> Account | None:
+        await asyncio.sleep(0)
+        return await _late(await self._store.account_by_id(account))
+
+    async def accounts(self) -> list[Account]:
+        await asyncio.sleep(0)
+        return await _late(await self._store.accounts())
+
+    async def alias(self, name: str) -> Alias | None:
+        await asyncio.sleep(0)
+        return await _late(await self._store.alias(name))
+
+    async def aliases(self) -> list[Alias]:
+        await asyncio.sleep(0)
+        return await _late(await self._store.aliases())
+
+    async def mailboxes(self, account: AccountId) -> list[Mailbox]:
+        await asyncio.sleep(0)
+        return await _late(await self._store.mailboxes(account))
+
+    async def mailbox(self, account: AccountId, name: str) -> Mailbox | None:
+        await asyncio.sleep(0)
+        return await _late(await self._store.mailbox(account, name))
+
+    async def subscriptions(self, account: AccountId) -> list[str]:
+        await asyncio.sleep(0)
+        return await _late(await self._store.subscriptions(account))
+
+    async def status(self, mailbox: MailboxId) -> Status | None:
+        await asyncio.sleep(0)
+        return await _late(await self._store.status(mailbox))
+
+    async def entries(self, mailbox: MailboxId, after: Uid, limit: int) -> list[Entry]:
+        await asyncio.sleep(0)
+        return await _late(await self._store.entries(mailbox, after, limit))
+
+    async def changes(self, mailbox: MailboxId, since: ModSeq) -> Changes:
+        await asyncio.sleep(0)
+        return await _late(await self._store.changes(mailbox, since))
+
+    async def letters(self, mailbox: MailboxId, uids: Sequence[Uid]) -> list[Letter]:
+        await asyncio.sleep(0)
+        return await _late(await self._store.letters(mailbox, uids))
+
+    async def read(self, letter: Letter, start: int, length: int) -> bytes:
+        await asyncio.sleep(0)
+        return await _late(await self._store.read(letter, start, length))
+
+    async def search_text(self, message: MessageId) -> str | None:
+        await asyncio.sleep(0)
+        return await _late(await self._store.search_text(message))
+
+    def blob(self) -> Blob:
+        return self._store.blob()
+
+    async def deliver(self, delivery: Delivery) -> tuple[Filed | Refused, ...]:
+        await asyncio.sleep(0)
+        return await _late(await self._store.deliver(delivery))
+
+    async def commit(
+        self, change: Change
+    ) -> Done | Filed | FlagsSet | Expunged | Mailbox | Recent | Account | Refused:
+        await asyncio.sleep(0)
+        return await _late(await self._store.commit(change))
+
+    def watch(self, mailbox: MailboxId, wake: Callable[[], None]) -> Callable[[], None]:
+        return self._store.watch(mailbox, wake)
+
+    def watch_accounts(self, tell: Callable[[str], None]) -> Callable[[], None]:
+        return self._store.watch_accounts(tell)
+
+    async def close(self) -> None:
+        await asyncio.sleep(0)
+        await self._store.close()
+
+
+async def _late(answer: T) -> T:
+    await asyncio.sleep(0)
+    return answer

@@ -1,0 +1,418 @@
+"""The store's contract: letters filed, read back, found by their UIDs, threaded; octets in are octets out."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from postroom.message.structure import parse
+from postroom.net.limits import BLOB_IN_MEMORY, IMAP_KEYWORDS
+from postroom.store.interface import Delivery, Store, StoreFault
+from postroom.store.values import (
+    MAX_PREFIX,
+    Copy,
+    DeleteMailbox,
+    Done,
+    Expunge,
+    Expunged,
+    Filed,
+    Flag,
+    MailboxId,
+    Reason,
+    Refused,
+    Target,
+    Uid,
+)
+from tests.letters import letters
+from tests.store.site import (
+    BOB,
+    LETTER,
+    Site,
+    deliver,
+    do,
+    entries,
+    file,
+    find,
+    letter_of,
+    new_account,
+    new_mailbox,
+    octets_of,
+    status,
+    uids,
+)
+
+# --- filed
+
+
+def test_a_letter_for_several_mailboxes_is_kept_once(site: Site) -> None:
+    async def story(store: Store) -> None:
+        alice, bob = await new_account(store), await new_account(store, BOB)
+        hers, his = await find(store, alice), await find(store, bob)
+        targets = Target(hers.id, b"Return-Path: <x>\r\n"), Target(his.id), Target(hers.id, b"", Flag.SEEN)
+        answers = await deliver(store, LETTER, *targets)
+        assert answers == (
+            Filed(hers.uid_validity, (Uid(1),)),
+            Filed(his.uid_validity, (Uid(1),)),
+            Filed(hers.uid_validity, (Uid(2),)),
+        )
+        first = await letter_of(store, hers, Uid(1))
+        other = await letter_of(store, his, Uid(1))
+        assert (first.segment, first.offset, first.blob_size) == (other.segment, other.offset, other.blob_size)
+        assert (first.email_id, first.message) == (other.email_id, other.message)
+        assert (first.prefix, other.prefix) == (b"Return-Path: <x>\r\n", b"")
+
+    site.run(story)
+
+
+def test_a_prefix_counts_in_sizes_and_stands_before_the_letter(site: Site) -> None:
+    async def story(store: Store) -> None:
+        inbox = await find(store, await new_account(store))
+        prefix = b"P: " + b"x" * (MAX_PREFIX - 5) + b"\r\n"
+        uid = await file(store, inbox, prefix=prefix)
+        (entry,) = await entries(store, inbox)
+        letter = await letter_of(store, inbox, uid)
+        assert entry.size == (await status(store, inbox)).size == len(prefix) + len(LETTER)
+        assert letter.blob_size == len(LETTER)
+        assert letter.header_size == LETTER.index(b"\r\n\r\n") + 4
+        assert await octets_of(store, inbox, uid) == prefix + LETTER
+
+    site.run(story)
+
+
+def test_a_mailbox_that_is_gone_is_refused_and_the_others_have_the_letter(site: Site) -> None:
+    async def story(store: Store) -> None:
+        account = await new_account(store)
+        inbox, gone = await find(store, account), await new_mailbox(store, account, "gone")
+        await do(store, DeleteMailbox(account.id, "gone"), Done)
+        refused = Refused(Reason.NO_SUCH_MAILBOX)
+        answers = await deliver(store, LETTER, Target(gone.id), Target(inbox.id), Target(MailboxId(99)))
+        assert answers == (refused, Filed(inbox.uid_validity, (Uid(1),)), refused)
+        assert await deliver(store, LETTER, Target(gone.id), Target(MailboxId(99))) == (refused, refused)
+        assert await deliver(store, LETTER + b"x" * BLOB_IN_MEMORY, Target(gone.id)) == (refused,)
+        assert await uids(store, inbox) == [1]
+
+    site.run(story)
+
+
+def test_uids_ascend_and_are_never_used_again(site: Site) -> None:
+    async def story(store: Store) -> None:
+        inbox = await find(store, await new_account(store))
+        assert [await file(store, inbox) for _ in range(3)] == [1, 2, 3]
+        assert (await status(store, inbox)).uid_next == 4
+        await do(store, Expunge(inbox.id, (Uid(3), Uid(2)), deleted_only=False), Expunged)
+        assert (await status(store, inbox)).uid_next == 4
+        assert await file(store, inbox) == 4
+        await do(store, Expunge(inbox.id, None, deleted_only=False), Expunged)
+        assert await file(store, inbox) == 5
+
+    site.run(story)
+
+
+def test_what_is_asked_of_a_delivery_is_kept(site: Site) -> None:
+    async def story(store: Store) -> None:
+        inbox = await find(store, await new_account(store))
+        target = Target(inbox.id, flags=Flag.SEEN | Flag.DRAFT, keywords=("$b", "a", "$B"))
+        await deliver(store, LETTER, target, date=-86_400 * 365 * 60, zone=-570)
+        (entry,) = await entries(store, inbox)
+        assert entry.uid == 1
+        assert entry.flags == Flag.SEEN | Flag.DRAFT
+        assert entry.keywords == "$b a"
+        assert (entry.internal_date, entry.zone) == (-86_400 * 365 * 60, -570)
+        letter = await letter_of(store, inbox, Uid(1))
+        assert (letter.internal_date, letter.zone) == (-86_400 * 365 * 60, -570)
+        assert letter.save_date > 1_700_000_000
+
+    site.run(story)
+
+
+def test_as_many_keywords_as_may_be_and_one_more(site: Site) -> None:
+    async def story(store: Store) -> None:
+        account = await new_account(store)
+        inbox, sent = await find(store, account), await find(store, account, "Sent")
+        most = tuple(f"k{number:03}" for number in range(IMAP_KEYWORDS))
+        answers = await deliver(
+            store, LETTER, Target(inbox.id, keywords=(*most, "one-more")), Target(sent.id, keywords=most)
+        )
+        assert answers == (Refused(Reason.TOO_MANY), Filed(sent.uid_validity, (Uid(1),)))
+        assert (await entries(store, sent))[0].keywords.split() == list(most)
+
+    site.run(story)
+
+
+def test_the_answers_are_those_that_parsing_gave(site: Site) -> None:
+    varied = [*letters(15), b"", b"\r\n", b"no header", b"A: b", b"Subject: \xff\0\r\n\r\n\0", b"\n\n"]
+
+    async def story(store: Store) -> None:
+        inbox = await find(store, await new_account(store))
+        made = [await file(store, inbox, each) for each in varied]
+        for uid, each in zip(made, varied, strict=True):
+            letter, facts = await letter_of(store, inbox, uid), parse(each)
+            assert await octets_of(store, inbox, uid) == each
+            assert (letter.envelope, letter.bodystructure) == (facts.envelope, facts.bodystructure)
+            assert (letter.parts, letter.header_size, letter.sent) == (facts.parts, facts.header_size, facts.sent)
+
+    site.run(story)
+
+
+# --- read
+
+
+def test_a_letter_is_read_across_its_prefix_at_every_cut(site: Site) -> None:
+    async def story(store: Store) -> None:
+        inbox = await find(store, await new_account(store))
+        prefix, body = b"P: 123\r\n", b"S: 1\r\n\r\nbody"
+        letter = await letter_of(store, inbox, await file(store, inbox, body, prefix))
+        whole = prefix + body
+        for start in range(len(whole) + 3):
+            for length in range(len(whole) + 3):
+                read = await store.read(letter, start, length)
+                assert read == whole[start : start + length], (start, length)
+
+    site.run(story)
+
+
+def test_a_letter_without_prefix_is_read_at_every_cut(site: Site) -> None:
+    async def story(store: Store) -> None:
+        inbox = await find(store, await new_account(store))
+        letter = await letter_of(store, inbox, await file(store, inbox, b"A: b\r\n"))
+        for start in range(8):
+            for length in range(8):
+                assert await store.read(letter, start, length) == b"A: b\r\n"[start : start + length]
+        assert await store.read(letter, 0, 10**12) == b"A: b\r\n"
+
+    site.run(story)
+
+
+def test_an_expunged_letter_can_be_read_by_who_still_counts_it(site: Site) -> None:
+    async def story(store: Store) -> None:
+        inbox = await find(store, await new_account(store))
+        letter = await letter_of(store, inbox, await file(store, inbox))
+        await do(store, Expunge(inbox.id, None, deleted_only=False), Expunged)
+        assert await store.letters(inbox.id, [letter.uid]) == []
+        assert await store.read(letter, 0, 10_000) == LETTER
+
+    site.run(story)
+
+
+def test_entries_come_in_slices_and_letters_by_uids(site: Site) -> None:
+    async def story(store: Store) -> None:
+        account = await new_account(store)
+        inbox, sent = await find(store, account), await find(store, account, "Sent")
+        for _ in range(6):
+            await file(store, inbox)
+        await file(store, sent)
+        await do(store, Expunge(inbox.id, (Uid(2), Uid(3)), deleted_only=False), Expunged)
+        assert [each.uid for each in await store.entries(inbox.id, Uid(0), 2)] == [1, 4]
+        assert [each.uid for each in await store.entries(inbox.id, Uid(2), 2)] == [4, 5]
+        assert [each.uid for each in await store.entries(inbox.id, Uid(5), 10)] == [6]
+        assert await store.entries(inbox.id, Uid(6), 10) == []
+        for asked in ([1], [1, 2, 3, 4], [1, 4, 5, 6], [2, 3], [], [1, 6, 4000], [5]):
+            found = await store.letters(inbox.id, [Uid(each) for each in asked])
+            assert [each.uid for each in found] == [each for each in asked if each in (1, 4, 5, 6)]
+
+    site.run(story)
+
+
+def test_five_hundred_letters_are_asked_for_at_a_time(site: Site) -> None:
+    async def story(store: Store) -> None:
+        inbox = await find(store, await new_account(store))
+        first = await file(store, inbox)
+        for _ in range(9):
+            everything = tuple(await uids(store, inbox))
+            await do(store, Copy(inbox.id, everything, inbox.id), Filed)
+        assert len(await uids(store, inbox)) == 512
+        every = [Uid(first + number) for number in range(500)]
+        assert [each.uid for each in await store.letters(inbox.id, every)] == every
+        scattered = [Uid(12), *every[13:], Uid(501)]
+        assert [each.uid for each in await store.letters(inbox.id, scattered)] == scattered
+
+    site.run(story)
+
+
+# --- large letters, and letters that are given up
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1, 65_536])
+def test_a_large_letter_comes_back_octet_for_octet(site: Site, more: int) -> None:
+    pattern = bytes(range(256)) * (BLOB_IN_MEMORY // 256 + 300)
+    letter = b"Subject: large\r\n\r\n"
+    letter += pattern[: BLOB_IN_MEMORY + more - len(letter)]
+
+    async def story(store: Store) -> None:
+        inbox = await find(store, await new_account(store))
+        uid = await file(store, inbox, letter, prefix=b"P: 1\r\n")
+        small = await file(store, inbox)
+        assert await octets_of(store, inbox, uid) == b"P: 1\r\n" + letter
+        found = await letter_of(store, inbox, uid)
+        read = [await store.read(found, start, 100_000) for start in range(0, len(letter) + 6, 100_000)]
+        assert b"".join(read) == b"P: 1\r\n" + letter
+        facts = parse(letter)
+        assert (found.envelope, found.bodystructure) == (facts.envelope, facts.bodystructure)
+        assert await octets_of(store, inbox, small) == LETTER
+
+    site.run(story)
+
+
+def test_a_letter_on_its_way_in_says_how_large_it_is_and_what_it_holds(site: Site) -> None:
+    async def story(store: Store) -> None:
+        blob = store.blob()
+        assert (blob.size, blob.contents()) == (0, b"")
+        chunk = bytearray(b"x" * 100_000)
+        for number in range(1, 5):
+            blob.write(chunk)
+            assert blob.size == number * 100_000
+            # A session writes from one buffer that it fills anew.
+            chunk[:] = b"%d" % number * 100_000
+        contents = blob.contents()
+        assert contents[:] == b"x" * 100_000 + b"1" * 100_000 + b"2" * 100_000 + b"3" * 100_000
+        if not isinstance(contents, bytes):
+            contents.close()
+        blob.discard()
+
+    site.run(story)
+
+
+@pytest.mark.parametrize("size", [10, BLOB_IN_MEMORY + 1])
+def test_a_letter_that_is_given_up_leaves_nothing(site: Site, size: int) -> None:
+    async def story(store: Store) -> None:
+        inbox = await find(store, await new_account(store))
+        for _ in range(3):
+            blob = store.blob()
+            blob.write(b"x" * size)
+            blob.discard()
+            blob.discard()
+            with pytest.raises(StoreFault):
+                await store.deliver(Delivery(blob, parse(b""), (Target(inbox.id),), 0))
+        assert await uids(store, inbox) == []
+
+    site.run(story)
+    assert list((site.root / "segments").iterdir()) == []
+
+
+@pytest.mark.parametrize("size", [10, BLOB_IN_MEMORY + 1])
+def test_after_a_delivery_there_is_nothing_to_give_up(site: Site, size: int) -> None:
+    async def story(store: Store) -> None:
+        inbox = await find(store, await new_account(store))
+        blob = store.blob()
+        blob.write(b"x" * size)
+        await store.deliver(Delivery(blob, parse(b""), (Target(inbox.id),), 0))
+        blob.discard()
+        assert await octets_of(store, inbox, Uid(1)) == b"x" * size
+        with pytest.raises(StoreFault):
+            await store.deliver(Delivery(blob, parse(b""), (Target(inbox.id),), 0))
+        assert await uids(store, inbox) == [1]
+
+    site.run(story)
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None
+)
+@given(chunks=st.lists(st.binary(max_size=3000), max_size=6), prefix=st.binary(max_size=50))
+def test_any_octets_come_back_as_they_went_in(site: Site, chunks: list[bytes], prefix: bytes) -> None:
+    async def story(store: Store) -> None:
+        account = await store.account(BOB) or await new_account(store, BOB)
+        inbox = await find(store, account)
+        blob = store.blob()
+        for chunk in chunks:
+            blob.write(chunk)
+        facts = parse(blob.contents())
+        (filed,) = await store.deliver(Delivery(blob, facts, (Target(inbox.id, prefix),), 0))
+        assert isinstance(filed, Filed)
+        assert await octets_of(store, inbox, filed.uids[0]) == prefix + b"".join(chunks)
+
+    site.run(story)
+
+
+# --- threads and ids (RFC 8474 5)
+
+
+def of(own: str, *references: str, subject: str = "x") -> bytes:
+    lines = [f"Subject: {subject}", f"Message-ID: <{own}@a>"]
+    if references:
+        lines.append("References: " + " ".join(f"<{each}@a>" for each in references))
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def test_answers_are_of_one_thread_with_what_they_answer(site: Site) -> None:
+    async def story(store: Store) -> None:
+        inbox = await find(store, await new_account(store))
+        for letter in (of("1"), of("2", "1"), of("3", "1", "2"), of("4"), of("5", "gone"), of("6", "gone"), LETTER):
+            await file(store, inbox, letter)
+        threads = [each.thread_id for each in await store.letters(inbox.id, [Uid(n) for n in range(1, 8)])]
+        assert threads[0] == threads[1] == threads[2]
+        assert threads[4] == threads[5]
+        assert len(set(threads)) == 4
+
+    site.run(story)
+
+
+def test_an_answer_that_comes_before_its_question_is_of_its_thread(site: Site) -> None:
+    async def story(store: Store) -> None:
+        inbox = await find(store, await new_account(store))
+        for letter in (of("2", "1"), of("1"), b"Subject: x\r\nIn-Reply-To: <2@a>\r\n\r\n"):
+            await file(store, inbox, letter)
+        assert len({each.thread_id for each in await store.letters(inbox.id, [Uid(1), Uid(2), Uid(3)])}) == 1
+
+    site.run(story)
+
+
+def test_a_letter_without_message_id_is_a_thread_of_its_own(site: Site) -> None:
+    async def story(store: Store) -> None:
+        inbox = await find(store, await new_account(store))
+        for _ in range(3):
+            await file(store, inbox, b"Subject: Re: x\r\n\r\n")
+        assert len({each.thread_id for each in await store.letters(inbox.id, [Uid(1), Uid(2), Uid(3)])}) == 3
+
+    site.run(story)
+
+
+def test_a_thread_goes_over_all_mailboxes_of_its_account_and_no_others(site: Site) -> None:
+    async def story(store: Store) -> None:
+        alice, bob = await new_account(store), await new_account(store, BOB)
+        inbox, sent, his = await find(store, alice), await find(store, alice, "Sent"), await find(store, bob)
+        await file(store, inbox, of("0"))
+        await file(store, inbox, of("1"))
+        await file(store, sent, of("2", "1"))
+        await file(store, his, of("2", "1"))
+        await file(store, his, of("0", "1"))
+        hers = await letter_of(store, inbox, Uid(2))
+        assert (await letter_of(store, sent, Uid(1))).thread_id == hers.thread_id
+        assert (await letter_of(store, his, Uid(1))).thread_id == (await letter_of(store, his, Uid(2))).thread_id
+
+    site.run(story)
+
+
+def test_ids_are_of_the_characters_that_clients_may_be_shown(site: Site) -> None:
+    async def story(store: Store) -> None:
+        account = await new_account(store)
+        inbox = await find(store, account)
+        letter = await letter_of(store, inbox, await file(store, inbox))
+        for name in (letter.email_id, letter.thread_id, inbox.object_id):
+            # RFC 8474 4 and 7: 1 to 255 characters, a letter first
+            assert name.replace("_", "").replace("-", "").isalnum()
+            assert name[0].isalpha()
+            assert 0 < len(name) < 256
+
+    site.run(story)
+
+
+def test_a_copy_has_the_ids_of_its_letter(site: Site) -> None:
+    async def story(store: Store) -> None:
+        account = await new_account(store)
+        inbox, sent = await find(store, account), await find(store, account, "Sent")
+        letter = await letter_of(store, inbox, await file(store, inbox))
+        for move in (False, True):
+            filed = await do(store, Copy(inbox.id, (letter.uid,), sent.id, move), Filed)
+            copy = await letter_of(store, sent, filed.uids[0])
+            assert (copy.email_id, copy.thread_id, copy.message) == (
+                letter.email_id,
+                letter.thread_id,
+                letter.message,
+            )
+        await file(store, inbox)
+        other = await letter_of(store, inbox, Uid(2))
+        assert other.email_id != letter.email_id
+
+    site.run(story)
