@@ -1,0 +1,1 @@
+"""How a letter gets in: envelope, recipients, trace fields, one commit."""

@@ -1,0 +1,169 @@
+"""What one SMTP conversation knows: the service it belongs to, the client, the login, the mail transaction.
+
+Handlers of verbs take a `Session` and the command's argument and give the reply's octets; they leave early by
+`Refusal` (the client asked for what can't be) or `Closing` (the conversation ends). They live in `greeting`,
+`login`, `transaction` and `data`; the table of them is in `table`, the loop that calls them in `server`.
+"""
+
+from __future__ import annotations
+
+import enum
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from postroom.accounts.directory import Directory
+from postroom.intake.accept import Intake
+from postroom.intake.envelope import Recipient, ReversePath
+from postroom.intake.recipients import Resolution
+from postroom.net.limits import (
+    LOGIN_SECONDS,
+    SMTP_COMMAND_SECONDS,
+    UNAUTHENTICATED_SECONDS,
+)
+from postroom.net.stream import Stream
+from postroom.net.tls import LoginPolicy
+from postroom.smtp.grammar import Address
+from postroom.smtp.replies import Reply
+from postroom.store.values import Account, AccountId
+
+
+class Role(enum.Enum):
+    """What a listener is for (RFC 5321; RFC 6409; RFC 8314 3.3). The value is the listener's name."""
+
+    SMTP = "smtp"
+    """Other sites bring mail for ours."""
+    SUBMISSION = "submission"
+    """Our users send."""
+    SUBMISSIONS = "submissions"
+    """The same, within TLS from the first octet on."""
+
+    @property
+    def wants_login(self) -> bool:
+        """Whether nothing goes without a login."""
+        return self is not Role.SMTP
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpService:
+    """All that the conversations of one listener share. `max_message_size` in octets."""
+
+    hostname: str
+    role: Role
+    intake: Intake
+    directory: Directory
+    tls: ssl.SSLContext | None
+    login: LoginPolicy
+    max_message_size: int
+    clock: Callable[[], float] = time.monotonic
+    """Seconds, never going back."""
+
+
+class Refusal(Exception):
+    """The client asked for what can't be; carries the reply."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.text)
+        self.reply = reply
+
+
+class Closing(Exception):
+    """The conversation ends now, with this reply; None: without a word."""
+
+    def __init__(self, reply: Reply | None) -> None:
+        super().__init__(reply.text if reply else "")
+        self.reply = reply
+
+
+class State(enum.Flag):
+    """How far the client has come (RFC 5321 4.1.4)."""
+
+    NEW = enum.auto()
+    """No HELO or EHLO yet."""
+    READY = enum.auto()
+    """No mail transaction."""
+    MAIL = enum.auto()
+    """A transaction has begun: the sender is known."""
+    ANY = NEW | READY | MAIL
+
+
+@dataclass(slots=True)
+class Transaction:
+    """A mail transaction under way (RFC 5321 3.3)."""
+
+    sender: ReversePath
+    recipients: dict[AccountId, Recipient] = field(default_factory=dict)
+    heard: dict[Address, Resolution] = field(default_factory=dict)
+    """Every forward-path that RCPT named, so that one that comes again costs nothing."""
+
+
+class Session:
+    """One conversation's state; its lifetime is the connection's."""
+
+    __slots__ = (
+        "_began",
+        "account",
+        "errors",
+        "extended",
+        "failed_logins",
+        "hello",
+        "id",
+        "letters",
+        "midway",
+        "service",
+        "stream",
+        "transaction",
+        "unknown_recipients",
+    )
+
+    def __init__(self, stream: Stream, service: SmtpService) -> None:
+        self.stream = stream
+        self.service = service
+        self.id = stream.conversation.id if stream.conversation else "-"
+        self.hello = ""
+        """What the client called itself."""
+        self.extended = False
+        """Whether it said EHLO."""
+        self.account: Account | None = None
+        self.transaction: Transaction | None = None
+        self.midway = False
+        """Within DATA: what comes next is no command, whatever happens."""
+        self.letters = self.errors = self.failed_logins = self.unknown_recipients = 0
+        self._began = service.clock()
+
+    @property
+    def state(self) -> State:
+        """Derived, so that it can't disagree with what is known."""
+        if self.transaction is not None:
+            return State.MAIL
+        return State.READY if self.hello else State.NEW
+
+    @property
+    def may_login(self) -> bool:
+        """Whether a password may be said here and now."""
+        return self.service.role.wants_login and self.service.login.allows(self.stream)
+
+    def reset(self) -> None:
+        """Forget the transaction, nothing else (RFC 5321 4.1.1.5)."""
+        self.transaction = None
+
+    def become(self, account: Account | None) -> None:
+        """Be logged in as somebody, or as nobody any more; the tap and the listener know it too."""
+        self.account = account
+        if self.stream.conversation is not None:
+            self.stream.conversation.account = account.address if account else ""
+
+    def forget(self) -> None:
+        """After TLS began: all that was learned is forgotten (RFC 3207 4.2). What counts errors stays."""
+        self.reset()
+        self.become(None)
+        self.hello = ""
+        self.extended = False
+
+    def patience(self) -> float:
+        """Seconds to wait for the next command."""
+        if not self.service.role.wants_login or self.account is not None:
+            return SMTP_COMMAND_SECONDS
+        left = self._began + UNAUTHENTICATED_SECONDS - self.service.clock()
+        return max(0.0, min(LOGIN_SECONDS, left))
