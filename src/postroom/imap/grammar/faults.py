@@ -1,0 +1,14 @@
+"""The one way in which the grammar refuses octets."""
+
+from __future__ import annotations
+
+
+class SyntaxFault(Exception):
+    """The peer broke the grammar; the answer is BAD (RFC 3501 7.1.3).
+
+    `text` is plain ASCII that never repeats what the peer sent, so that it can be put into the answer as it is.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text

@@ -1,0 +1,1 @@
+"""The IMAP server: a table of verbs and a session."""

@@ -1,0 +1,226 @@
+"""What one IMAP conversation knows: the service it belongs to, the login, the selected mailbox.
+
+Handlers of verbs take a `Session` and the command's value, write their own untagged data and give the text that
+stands behind the tagged `OK `. They leave early by `refusals.Refusal` (NO), `grammar.faults.SyntaxFault` (BAD) or
+`refusals.Goodbye` (BYE). They never write untagged updates: after each command `server` writes what the view has to
+tell, where the row of `table` says it may.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import ssl
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from postroom.accounts.directory import Directory
+from postroom.imap.view import View
+from postroom.net.limits import (
+    IMAP_COMMAND_OCTETS,
+    IMAP_COMMAND_OCTETS_BEFORE_LOGIN,
+    IMAP_IDLE_SECONDS,
+    LOGIN_SECONDS,
+    OUTPUT_HIGH_WATER,
+    UNAUTHENTICATED_SECONDS,
+)
+from postroom.net.stream import DeadlineExpired, Stream
+from postroom.net.tls import LoginPolicy
+from postroom.store.interface import Store, StoreFault
+from postroom.store.values import Account, Entry, Mailbox, Recent, TakeRecent
+
+_BREATH_SECONDS = 0.001
+"""A loop over letters gives the other sessions their turn so often (docs/design.md, "Group commit")."""
+
+
+class State(enum.Flag):
+    """How far the client has come (RFC 3501 3)."""
+
+    NOT_AUTHENTICATED = enum.auto()
+    AUTHENTICATED = enum.auto()
+    SELECTED = enum.auto()
+    LOGGED_IN = AUTHENTICATED | SELECTED
+    ANY = NOT_AUTHENTICATED | AUTHENTICATED | SELECTED
+
+
+@dataclass(frozen=True, slots=True)
+class ImapService:
+    """All that the conversations of one listener share. `max_message_size` is APPEND's limit in octets."""
+
+    hostname: str
+    protocol: str
+    """The listener's name: "imap" or "imaps"."""
+    store: Store
+    directory: Directory
+    tls: ssl.SSLContext | None
+    """For STARTTLS; None where it isn't offered."""
+    login: LoginPolicy
+    max_message_size: int
+    clock: Callable[[], float] = time.monotonic
+    """Seconds, never going back."""
+
+
+@dataclass(slots=True)
+class Selected:
+    """The mailbox that a session looks into."""
+
+    mailbox: Mailbox
+    view: View
+    read_only: bool
+    stop_watching: Callable[[], None]
+
+
+class Session:
+    """One conversation's state; its lifetime is the connection's."""
+
+    __slots__ = (
+        "_began",
+        "_breath",
+        "_unflushed",
+        "account",
+        "ending",
+        "errors",
+        "extensions",
+        "failed_logins",
+        "id",
+        "midway",
+        "selected",
+        "service",
+        "stream",
+        "tag",
+    )
+
+    def __init__(self, stream: Stream, service: ImapService, extensions: tuple[bytes, ...] = ()) -> None:
+        """`extensions` are the words that the table's rows put into CAPABILITY."""
+        self.stream = stream
+        self.service = service
+        self.extensions = extensions
+        self.id = stream.conversation.id if stream.conversation else "-"
+        self.account: Account | None = None
+        self.selected: Selected | None = None
+        self.tag = b"*"
+        """Of the command under way."""
+        self.ending: bytes | None = None
+        """Set by a handler: the session ends behind the command's answer, with these lines (none too) after it."""
+        self.midway = False
+        """Within a letter: what comes next is no command, whatever happens."""
+        self.errors = self.failed_logins = 0
+        self._began = service.clock()
+        self._breath = time.monotonic()
+        self._unflushed = 0
+
+    # --- what is known
+
+    @property
+    def state(self) -> State:
+        """Derived, so that it can't disagree with what is known."""
+        if self.selected is not None:
+            return State.SELECTED
+        return State.NOT_AUTHENTICATED if self.account is None else State.AUTHENTICATED
+
+    def the_account(self) -> Account:
+        """Whose mail it is. Only where the row asks for a login."""
+        assert self.account is not None
+        return self.account
+
+    def the_selected(self) -> Selected:
+        """The selected mailbox. Only where the row asks for one."""
+        assert self.selected is not None
+        return self.selected
+
+    def deselect(self) -> None:
+        """Leave the selected mailbox, if there is one; nothing is expunged."""
+        if self.selected is not None:
+            self.selected.stop_watching()
+            self.selected = None
+
+    @property
+    def may_login(self) -> bool:
+        """Whether a password may be said here and now."""
+        return self.service.login.allows(self.stream)
+
+    @property
+    def command_octets(self) -> int:
+        """How long a command may be, its literals in memory included."""
+        return IMAP_COMMAND_OCTETS_BEFORE_LOGIN if self.account is None else IMAP_COMMAND_OCTETS
+
+    def rearm(self) -> None:
+        """Move the deadline: the client has been heard of, or has taken what was sent. Raises DeadlineExpired where
+        the time without a login is over, also for one whose next command always lies ready."""
+        seconds = IMAP_IDLE_SECONDS
+        if self.account is None:
+            left = self._began + UNAUTHENTICATED_SECONDS - self.service.clock()
+            if left <= 0:
+                raise DeadlineExpired
+            seconds = min(LOGIN_SECONDS, left)
+        self.stream.deadline(seconds)
+
+    # --- what is said
+
+    def write(self, line: bytes) -> None:
+        """Say one or more whole untagged lines (or a beginning, before octets of a letter)."""
+        self._unflushed += len(line)
+        self.stream.write(line)
+
+    def write_literal(self, before: bytes, *pieces: bytes, after: bytes = b"") -> None:
+        """Say a response that holds octets of a letter: `before` ends in the literal's `{n}CRLF`, `after` in CRLF,
+        and the pieces between are n octets, of which the tap records only how many.
+
+        A large body goes out in turns: `before` and the first piece, then `write_body` and `breathe` for each
+        further one, and `write` for the rest of the line.
+        """
+        if before:
+            self.write(before)
+        self.write_body(*pieces)
+        if after:
+            self.write(after)
+
+    def write_body(self, *pieces: bytes) -> None:
+        """Say octets of a letter; the tap records only how many."""
+        self._unflushed += sum(map(len, pieces))
+        self.stream.write_body(*pieces)
+
+    async def breathe(self) -> None:
+        """To be called in every loop over letters, each time round: after a millisecond, or with much to say, it
+        sends what is written, waits for a slow reader, and gives the other sessions their turn.
+
+        Raises EndOfStream, DeadlineExpired.
+        """
+        if self._unflushed < OUTPUT_HIGH_WATER and time.monotonic() - self._breath < _BREATH_SECONDS:
+            return
+        await self.stream.flush()
+        self._unflushed = 0
+        self.rearm()
+        await asyncio.sleep(0)
+        self._breath = time.monotonic()
+
+    # --- what happens in the selected mailbox
+
+    async def catch_up(self) -> None:
+        """Let the view take in what happened since it last did; writes nothing, and does nothing without a selected
+        mailbox. Raises StoreFault."""
+        selected = self.selected
+        if selected is None:
+            return
+        view = selected.view
+        changes = await self.service.store.changes(selected.mailbox.id, view.modseq)
+        if not selected.read_only and _has_new(view, changes.entries):
+            await self.take_recent(selected)
+        view.apply(changes)
+
+    async def take_recent(self, selected: Selected) -> bool:
+        """Claim what is \\Recent for this session (RFC 3501 2.3.2); whether that was done. Where the store has
+        trouble another session may see the same letters as \\Recent, which is no reason to fail a command."""
+        try:
+            answer = await self.service.store.commit(TakeRecent(selected.mailbox.id))
+        except StoreFault:
+            return False
+        if not isinstance(answer, Recent):
+            return False
+        selected.view.recent(answer.first)
+        return True
+
+
+def _has_new(view: View, entries: Iterable[Entry]) -> bool:
+    return any(view.number_of(entry.uid) is None for entry in entries)
