@@ -1,0 +1,34 @@
+"""What the command line may ask a running worker: its conversations, kept and as they come."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import replace
+from typing import cast
+
+from postroom.net.conversation import Conversation, Tap
+from postroom.net.ipc import Handler, Values
+
+
+def handlers(tap: Tap) -> Mapping[str, Handler]:
+    """The answers of one process: `conversations` and `follow`, both with an optional `protocol` and `session`."""
+
+    async def conversations(asked: Values) -> AsyncGenerator[Values, None]:
+        for one in tap.all():
+            if _wanted(asked, one):
+                yield cast(Values, one.record().to_json())
+
+    async def follow(asked: Values) -> AsyncGenerator[Values, None]:
+        follower = tap.follow(lambda one: _wanted(asked, one))
+        async with aclosing(cast(AsyncGenerator[object, None], follower.heard())):
+            async for heard in follower.heard():
+                record = replace(heard.conversation.record(), rows=(heard.row,))
+                yield cast(Values, record.to_json())
+
+    return {"conversations": conversations, "follow": follow}
+
+
+def _wanted(asked: Values, one: Conversation) -> bool:
+    protocol, session = asked.get("protocol"), asked.get("session")
+    return (protocol is None or one.protocol == protocol) and (session is None or one.id == session)

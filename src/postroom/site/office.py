@@ -1,0 +1,88 @@
+"""What the command line needs to change accounts: the index, and the secrets by way of whoever has them.
+
+Changes go to the index directly (its write lock is shared by all processes). The secrets belong to the auth role
+while a server runs; without one, they are opened here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import apsw
+
+from postroom.accounts.authority import Authority
+from postroom.accounts.local import LocalAuthority
+from postroom.accounts.remote import RemoteAuthority
+from postroom.accounts.secrets import SecretsFault
+from postroom.config import Config
+from postroom.net.ipc import Failed, Unreachable
+from postroom.site.lock import server_runs
+from postroom.site.places import Places
+from postroom.site.prepare import prepare
+from postroom.store.index import NewerSchema, OlderSchema
+from postroom.store.interface import Store, StoreFault
+from postroom.store.sqlite import open_store
+from postroom.store.values import TellAccount
+
+_TRIES = 20
+_TRY_SECONDS = 0.25
+
+
+class OfficeClosed(Exception):
+    """Accounts can't be changed now; the text says why, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """Accounts and secrets, to read and to change."""
+
+    store: Store
+    authority: Authority
+
+    async def tell_account_changed(self, address: str) -> None:
+        """End the sessions of an account whose secrets were changed. Raises `StoreFault`."""
+        await self.store.commit(TellAccount(address))
+
+
+@contextlib.asynccontextmanager
+async def open_office(config: Config) -> AsyncIterator[Office]:
+    """The office of a site, whether its server is up or down. Raises `OfficeClosed`, also for what fails within."""
+    try:
+        prepare(config)
+        store = await open_store(config.root, name=f"cli-{os.getpid()}")
+    except (OSError, apsw.Error, StoreFault, NewerSchema, OlderSchema) as e:
+        raise OfficeClosed(f"{config.root}: {e}") from None
+    try:
+        async with contextlib.aclosing(_Closing(await _authority(config))) as held:
+            yield Office(store, held.authority)
+    except (StoreFault, SecretsFault) as e:
+        raise OfficeClosed(str(e)) from None
+    except (Unreachable, Failed, TimeoutError):
+        raise OfficeClosed("the server's auth role does not answer: see the server's log") from None
+    finally:
+        await store.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Closing:
+    """An authority that is let go of at the end."""
+
+    authority: Authority
+
+    async def aclose(self) -> None:
+        await self.authority.close()
+
+
+async def _authority(config: Config) -> Authority:
+    places = Places(config.root)
+    for _ in range(_TRIES):
+        if not server_runs(places):
+            return LocalAuthority(config.root)
+        if places.authority.exists():
+            return RemoteAuthority(places.authority)
+        await asyncio.sleep(_TRY_SECONDS)
+    raise OfficeClosed("the server is up, but its auth role does not answer: see its log")

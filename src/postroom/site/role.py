@@ -1,0 +1,71 @@
+"""What every role does around its work: log, loop, signals, the word "ready", and the end with its supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Final
+
+import uvloop
+
+from postroom.net import log
+
+_PR_SET_NO_NEW_PRIVS: Final = 38
+_ORPHANED: Final = 70
+"""Exit status of a role whose supervisor is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Descriptors that the supervisor gave: where to say "ready", and the pipe that closes with the supervisor."""
+
+    ready: int
+    life: int
+
+
+def run_role(ends: Ends, level: str, work: Callable[[], AbstractAsyncContextManager[None]]) -> None:
+    """Enter `work`, say that the role is ready, and leave it again on SIGTERM.
+
+    The process ends at once where the supervisor is killed. SIGINT is ignored: at a terminal it comes to the whole
+    group, and the supervisor's SIGTERM follows.
+    """
+    log.setup(sys.stderr, level)
+    _confine()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(ends, work))
+
+
+def _confine() -> None:
+    """As many descriptors as the system allows, no core files with letters in them, no new privileges."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    os.umask(0o077)
+
+
+async def _run(ends: Ends, work: Callable[[], AbstractAsyncContextManager[None]]) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_reader(ends.life, os._exit, _ORPHANED)
+    async with work():
+        os.write(ends.ready, b"ready\n")
+        os.close(ends.ready)
+        await stop.wait()
+
+
+@contextlib.asynccontextmanager
+async def idle() -> AsyncIterator[None]:
+    """The work of a role that has none."""
+    yield
