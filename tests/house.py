@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from types import TracebackType
 
@@ -102,6 +103,13 @@ class House:
             if " role-started " in line:
                 found[words["role"]] = int(words["pid"])
         return found
+
+    def wait_for_successor(self, role: str, pid: int) -> None:
+        """Until a role that was killed has been started anew."""
+        until = time.monotonic() + PATIENCE
+        while self.pids()[role] == pid:
+            assert time.monotonic() < until, f"{role} is not started anew"
+            time.sleep(0.02)
 
     def log(self) -> str:
         """What the server has logged."""

@@ -103,6 +103,7 @@ def test_one_role_is_killed_and_the_others_go_on(tmp_path: Path, role: str) -> N
                 pids = house.pids()
                 os.kill(pids[role], signal.SIGKILL)
                 record.wait_for(len(record.acknowledged) + 40)
+                house.wait_for_successor(role, pids[role])
             others = {name: pid for name, pid in pids.items() if name != role}
             assert others.items() <= house.pids().items(), "another role ended too"
             _settle(house, record, ledgers)

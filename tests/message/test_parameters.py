@@ -1,4 +1,4 @@
-"""Content-Type and Content-Disposition (RFC 2045 5.1, RFC 2183, RFC 2231), as real and hostile letters have them."""
+"""Content-Type and Content-Disposition (RFC 2045 5.1, RFC 2183, RFC 2231), of real and of hostile letters."""
 
 from __future__ import annotations
 
@@ -100,7 +100,8 @@ JOINED = [
         (b"This is ***fun***", b"us-ascii"),
     ),
     (
-        b"; title*0*=us-ascii'en'This%20is%20even%20more%20 ; title*1*=%2A%2A%2Afun%2A%2A%2A%20; title*2=\"isn't it!\"",
+        b"; title*0*=us-ascii'en'This%20is%20even%20more%20 ; title*1*=%2A%2A%2Afun%2A%2A%2A%20;"
+        b' title*2="isn\'t it!"',
         b"title",
         (b"This is even more ***fun*** isn't it!", b"us-ascii"),
     ),

@@ -133,6 +133,16 @@ def test_every_text_of_a_multipart_is_read_and_files_by_their_names() -> None:
     assert found == "first\n<b>second</b>\nold.pdf\nGrüße.png\nKöln"
 
 
+def test_texts_and_letters_that_are_files_have_their_names_read_too() -> None:
+    found = body(
+        mixed(
+            b"Content-Type: text/csv; name=table.csv\r\n\r\n1,2",
+            b"Content-Type: message/rfc822\r\nContent-Disposition: attachment; filename=x.eml\r\n\r\nTo: a\r\n\r\n",
+        )
+    )
+    assert found == "table.csv\n1,2\nx.eml\nTo: a\n\n"
+
+
 def test_a_letter_within_the_letter_has_its_header_and_its_text_read() -> None:
     inner = b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n\r\ninner text"
     found = body(mixed(b"Content-Type: message/rfc822\r\n\r\n" + inner))
@@ -164,6 +174,11 @@ def test_only_so_many_characters_are_read(monkeypatch: pytest.MonkeyPatch) -> No
 def test_text_is_compared_without_its_case() -> None:
     assert folded("GRÜSSE") == folded("grüsse")
     assert folded("a  b") != folded("a b")
+
+
+def test_a_field_folded_with_a_tab_is_found_with_a_space() -> None:
+    (value,) = field_values(b"Subject: a long\r\n\tSubject\r\n", "subject")
+    assert folded("LONG subject") in folded(value)
 
 
 # --- hostile letters

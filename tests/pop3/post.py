@@ -11,6 +11,7 @@ from typing import cast
 
 from postroom.accounts.authority import Attempt, Login, Outcome
 from postroom.accounts.directory import Directory
+from postroom.message.octets import crlf_size
 from postroom.net.tls import LoginPolicy
 from postroom.pop3.server import serve
 from postroom.pop3.session import Pop3Service
@@ -77,6 +78,7 @@ class Shelf:
             segment=1,
             offset=message * 1000,
             blob_size=len(octets),
+            crlf_size=crlf_size(octets),
             prefix=prefix,
             header_size=0,
             sent=None,

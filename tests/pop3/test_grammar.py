@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from postroom.message.octets import crlf_size
 from postroom.pop3.grammar import (
-    LineEnds,
     Lines,
     SyntaxFault,
     read_command,
@@ -194,8 +194,4 @@ def test_any_letter_arrives_as_its_lines_wherever_it_was_cut(letter: bytes, cut:
 @settings(max_examples=100, deadline=None)
 @given(ODD, st.integers(1, 9))
 def test_the_size_counts_what_is_sent_without_its_stuffing(letter: bytes, cut: int) -> None:
-    ends = LineEnds()
-    for at in range(0, len(letter), cut):
-        ends.feed(letter[at : at + cut])
-    ends.finish()
-    assert ends.size == len(received(sent(letter)))
+    assert crlf_size(letter) == len(received(sent(letter, cut=cut)))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from postroom.store.interface import Store
+from tests.store.damage import a_busy_day
 from tests.store.site import Site
 from tests.store.suspending import SuspendingStore
 
@@ -26,3 +27,11 @@ ENGINES: dict[str, Callable[[Store], Store]] = {
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
     """An empty data directory, once for each engine."""
     return Site(tmp_path / "data", request.param)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A store in which things have happened."""
+    site = Site(tmp_path / "data")
+    site.run(a_busy_day)
+    return site.root

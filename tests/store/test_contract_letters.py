@@ -141,7 +141,8 @@ def test_as_many_keywords_as_may_be_and_one_more(site: Site) -> None:
 
 
 def test_the_answers_are_those_that_parsing_gave(site: Site) -> None:
-    varied = [*letters(15), b"", b"\r\n", b"no header", b"A: b", b"Subject: \xff\0\r\n\r\n\0", b"\n\n"]
+    odd = [b"", b"\r\n", b"no header", b"A: b", b"Subject: \xff\0\r\n\r\n\0", b"\n\n", b"A: b\r\n\nc\rd"]
+    varied = [*letters(15), *odd]
 
     async def story(store: Store) -> None:
         inbox = await find(store, await new_account(store))
@@ -149,8 +150,10 @@ def test_the_answers_are_those_that_parsing_gave(site: Site) -> None:
         for uid, each in zip(made, varied, strict=True):
             letter, facts = await letter_of(store, inbox, uid), parse(each)
             assert await octets_of(store, inbox, uid) == each
+            assert letter.crlf_size == facts.crlf_size
             assert (letter.envelope, letter.bodystructure) == (facts.envelope, facts.bodystructure)
             assert (letter.parts, letter.header_size, letter.sent) == (facts.parts, facts.header_size, facts.sent)
+            assert letter.crlf_size == facts.crlf_size
 
     site.run(story)
 
@@ -296,11 +299,12 @@ def test_after_a_delivery_there_is_nothing_to_give_up(site: Site, size: int) -> 
         inbox = await find(store, await new_account(store))
         blob = store.blob()
         blob.write(b"x" * size)
-        await store.deliver(Delivery(blob, parse(b""), (Target(inbox.id),), 0))
+        delivery = Delivery(blob, parse(b"x" * size), (Target(inbox.id),), 0)
+        await store.deliver(delivery)
         blob.discard()
         assert await octets_of(store, inbox, Uid(1)) == b"x" * size
         with pytest.raises(StoreFault):
-            await store.deliver(Delivery(blob, parse(b""), (Target(inbox.id),), 0))
+            await store.deliver(delivery)
         assert await uids(store, inbox) == [1]
 
     site.run(story)

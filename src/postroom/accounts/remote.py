@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from postroom.accounts.authority import Attempt, Authority, Login, Outcome
 from postroom.net.ipc import Failed, Handler, Json, Peer, Refused, Unreachable, Values
-from postroom.net.limits import AUTHORITY_SECONDS
+from postroom.net.limits import AUTHORITY_RETRY_SECONDS, AUTHORITY_SECONDS
 
 
 class RemoteAuthority:
@@ -34,13 +34,13 @@ class RemoteAuthority:
                 protocol=attempt.protocol,
             )
             return Login(Outcome(answer.get("outcome")), _text(answer, "address"))
-        except (Unreachable, TimeoutError, Refused, Failed, ValueError):
+        except (TimeoutError, Refused, Failed, ValueError):
             return Login(Outcome.UNAVAILABLE)
 
     async def set_password(self, address: str, password: bytes, *, ready_hash: bool = False) -> None:
         """Make and keep hash and SCRAM keys; see `Authority`.
 
-        Raises ValueError where the authority refuses; Unreachable, Failed, TimeoutError.
+        Raises ValueError where the authority refuses; Failed, TimeoutError.
         """
         try:
             await self._call(
@@ -50,7 +50,7 @@ class RemoteAuthority:
             raise ValueError(str(why)) from None
 
     async def remove(self, address: str) -> None:
-        """Forget an account's secrets. Raises Unreachable, Failed, TimeoutError."""
+        """Forget an account's secrets. Raises Failed, TimeoutError."""
         await self._call("remove", address=address)
 
     async def close(self) -> None:
@@ -58,8 +58,14 @@ class RemoteAuthority:
         await self._peer.close()
 
     async def _call(self, name: str, **values: Json) -> Values:
+        """Ask until there is an answer: an authority that was killed is back within a second, and each question may
+        be asked twice."""
         async with asyncio.timeout(self._seconds):
-            return await self._peer.call(name, **values)
+            while True:
+                try:
+                    return await self._peer.call(name, **values)
+                except Unreachable:
+                    await asyncio.sleep(AUTHORITY_RETRY_SECONDS)
 
 
 def handlers(authority: Authority) -> Mapping[str, Handler]:

@@ -10,7 +10,7 @@ from postroom.message.casemap import casemap
 from postroom.message.dates import read_date
 from postroom.message.envelope import Correspondents, envelope
 from postroom.message.hashes import first_id, references
-from postroom.message.octets import Octets
+from postroom.message.octets import Octets, crlf_size
 from postroom.message.subject import base_subject
 from postroom.message.words import decode_words
 from postroom.net.limits import SORT_KEY_CHARACTERS
@@ -25,6 +25,8 @@ class Facts:
 
     header_size: int
     """Octets of the header with its closing empty line; the whole letter where there is no such line."""
+    crlf_size: int
+    """Octets of the letter with every line end, and the last line's too, as CRLF: what POP3 sends (RFC 1939 11)."""
     envelope: bytes
     """IMAP's ENVELOPE, parentheses included (RFC 9051 7.5.2); 8-bit or odd strings stand as literals."""
     bodystructure: bytes
@@ -61,6 +63,7 @@ def parse(data: Octets) -> Facts:
     subject, is_reply = base_subject(fields.get(b"subject", b""))
     return Facts(
         header_size=found.header_size,
+        crlf_size=crlf_size(data),
         envelope=envelope(fields, people),
         bodystructure=found.bodystructure,
         parts=found.parts,

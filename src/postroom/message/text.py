@@ -50,7 +50,7 @@ def header_text(header: bytes) -> str:
 
 def body_text(letter: Octets, parts: bytes) -> str:
     """What can be read below the letter's own header: the text of each text part, the headers of letters within the
-    letter, and of other parts the name of their file; parts are set apart by LF.
+    letter, and the name of each part's file; all set apart by LF.
 
     `letter` is the blob, `parts` its packed map. At most `SEARCH_TEXT_CHARACTERS`.
     """
@@ -58,8 +58,9 @@ def body_text(letter: Octets, parts: bytes) -> str:
 
 
 def folded(text: str) -> str:
-    """What is compared instead of a text (i;unicode-casemap, RFC 5051); white space counts as it stands."""
-    return casemap(text)
+    """What is compared instead of a text (i;unicode-casemap, RFC 5051). A tab counts as a space, as many programs
+    fold fields with one; otherwise white space counts as it stands."""
+    return casemap(text).replace("\t", " ")
 
 
 class _Reading:
@@ -78,8 +79,9 @@ class _Reading:
             if self.room <= 0:
                 break
             if part.kind is Kind.LEAF:
-                self.add(self.leaf(part))
+                self.leaf(part)
             elif part.kind is Kind.MESSAGE and part.path:
+                self.named(part)
                 self.add(header_text(self.header(part.body, part.text)))
         return "\n".join(self.texts)
 
@@ -94,16 +96,21 @@ class _Reading:
         self.header_octets -= size
         return self.letter[start : start + size]
 
-    def leaf(self, part: Part) -> str:
-        """A text's characters, or the name of a file."""
+    def named(self, part: Part) -> mime.ContentType:
+        """Read the name of a part's file, if it has one; gives back what the part is."""
         fields = read_fields(self.header(part.header, part.body), _LEAF_FIELDS)
         value = fields.get(b"content-type")
         type = mime.PLAIN if value is None else mime.content_type(value) or mime.PLAIN
-        if type.kind.startswith(_AS_IT_STANDS):
+        self.add(file_name(fields.get(b"content-disposition", b""), type.parameters))
+        return type
+
+    def leaf(self, part: Part) -> None:
+        """Read a part's name, and its characters where it is a text."""
+        type = self.named(part)
+        if self.room > 0 and type.kind.startswith(_AS_IT_STANDS):
             octets = self.letter[part.body : min(part.end, part.body + self.room * _OCTETS_PER_CHARACTER)]
             encoding = part.encoding if type.kind.startswith(b"text/") else Encoding.IDENTITY
-            return decoded(undone(octets, encoding), mime.parameter(type.parameters, b"charset"))
-        return file_name(fields.get(b"content-disposition", b""), type.parameters)
+            self.add(decoded(undone(octets, encoding), mime.parameter(type.parameters, b"charset")))
 
 
 def file_name(disposition: bytes, parameters: mime.Parameters) -> str:

@@ -187,6 +187,8 @@ LOGINS_WAITING: Final = 400
 """In the authority: five seconds' work at 25 ms each in two threads; one more is told to come again."""
 AUTHORITY_SECONDS: Final = 10.0
 """A worker waits so long for the authority's word."""
+AUTHORITY_RETRY_SECONDS: Final = 0.1
+"""Between two tries to reach an authority that is being started anew."""
 HASH_OCTETS: Final = 512
 SHA_CRYPT_ROUNDS: Final = 1_000_000
 """A ready hash that asks for more would stop the authority for seconds at each login."""

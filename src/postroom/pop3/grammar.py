@@ -14,6 +14,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from postroom.message.octets import only_crlf
+
 END: Final = b".\r\n"
 """What ends a multi-line response."""
 
@@ -74,15 +76,14 @@ def write_error(code: str, text: str) -> bytes:
 
 class LineEnds:
     """A letter's chunks with every line end as CRLF: a CR or an LF that stands alone ends a line as well (IMAP can
-    store one, SMTP can't). A CRLF is never cut by what comes out."""
+    store one, SMTP can't). A CRLF is never cut by what comes out.
 
-    __slots__ = ("_ended", "_held", "size")
+    `message.octets.crlf_size` counts what this gives; LIST and STAT tell its answer: the two must stay in step.
+    """
 
-    size: int
-    """Octets so far, line ends included: what LIST and STAT count (RFC 1939 11)."""
+    __slots__ = ("_ended", "_held")
 
     def __init__(self) -> None:
-        self.size = 0
         self._held = False
         self._ended = True
 
@@ -93,11 +94,10 @@ class LineEnds:
         self._held = chunk.endswith(b"\r")
         if self._held:
             chunk = chunk[:-1]
-        if not chunk.count(b"\n") == chunk.count(b"\r") == chunk.count(b"\r\n"):
+        if not only_crlf(chunk):
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
         if chunk:
             self._ended = chunk.endswith(b"\n")
-            self.size += len(chunk)
         return chunk
 
     def finish(self) -> bytes:
@@ -106,7 +106,6 @@ class LineEnds:
             return b""
         self._held = False
         self._ended = True
-        self.size += 2
         return b"\r\n"
 
 

@@ -12,9 +12,8 @@ machine and after a restore, and the ordinal counts the copies of one letter in 
 Where one of several copies goes, the others move up: they are the same octets, so a client that keeps lists of
 unique-ids misses nothing and fetches nothing twice.
 
-**Sizes** (RFC 1939 11) count what is sent: every line end as CRLF. A letter with a prefix came in through intake,
-which lets no bare CR or LF pass and ends every letter with CRLF, so its size is known. What IMAP appended has no
-prefix and may hold anything: its size is found by reading it, when first asked for.
+**Sizes** (RFC 1939 11) count what is sent: every line end as CRLF, whatever IMAP may have stored. The store has the
+number since the letter came in (`message.octets.crlf_size`), so no letter is read to tell its size.
 """
 
 from __future__ import annotations
@@ -28,7 +27,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from postroom.pop3.grammar import LineEnds
 from postroom.store.interface import Store, Unreadable
 from postroom.store.values import INBOX, AccountId, Expunge, Letter, MailboxId, Refused, Uid
 
@@ -113,14 +111,13 @@ class Reading:
 class Maildrop:
     """See the module. Messages go by their numbers, from 1 (RFC 1939 4)."""
 
-    __slots__ = ("_letters", "_lock", "_mailbox", "_marked", "_ordinals", "_sizes", "_store")
+    __slots__ = ("_letters", "_lock", "_mailbox", "_marked", "_ordinals", "_store")
 
     def __init__(self, store: Store, mailbox: MailboxId, lock: Lock, letters: list[Letter]) -> None:
         self._store = store
         self._mailbox = mailbox
         self._lock = lock
         self._letters = letters
-        self._sizes = [len(each.prefix) + each.blob_size if each.prefix else None for each in letters]
         self._marked: set[int] = set()
         copies: defaultdict[str, int] = defaultdict(int)
         self._ordinals: list[int] = []
@@ -161,33 +158,19 @@ class Maildrop:
         """A message's octets, from the start."""
         return Reading(self._store, self._letters[number - 1])
 
-    async def size(self, number: int) -> int:
-        """Octets of a message as it is sent; of one that can't be read, as it was stored."""
-        size = self._sizes[number - 1]
-        if size is None:
-            size = self._sizes[number - 1] = await self._measured(number)
-        return size
+    def size(self, number: int) -> int:
+        """Octets of a message as it is sent."""
+        letter = self._letters[number - 1]
+        return len(letter.prefix) + letter.crlf_size
 
     async def sizes(self) -> list[tuple[int, int]]:
         """Numbers and octets of all messages that aren't marked as deleted."""
         pace = Pace()
         found: list[tuple[int, int]] = []
         for number in self.numbers():
-            found.append((number, self._sizes[number - 1] or await self.size(number)))
+            found.append((number, self.size(number)))
             await pace.breathe()
         return found
-
-    async def _measured(self, number: int) -> int:
-        letter = self._letters[number - 1]
-        reading, ends, pace = Reading(self._store, letter), LineEnds(), Pace()
-        try:
-            while chunk := await reading.chunk():
-                ends.feed(chunk)
-                await pace.breathe()
-        except Unreadable:
-            return letter.blob_size
-        ends.finish()
-        return ends.size
 
     async def update(self) -> int:
         """The UPDATE state (RFC 1939 6): delete what is marked, all of it in one commit or nothing. How many went.

@@ -35,7 +35,7 @@ async def list_(session: Session, argument: bytes) -> bytes:
     maildrop = session.the_maildrop()
     if argument:
         number = _message(session, read_number(argument))
-        return b"+OK %d %d\r\n" % (number, await maildrop.size(number))
+        return b"+OK %d %d\r\n" % (number, maildrop.size(number))
     sizes = await maildrop.sizes()
     session.stream.write(b"+OK %d messages (%d octets)\r\n" % (len(sizes), sum(size for _, size in sizes)))
     return await _listing(session, (b"%d %d\r\n" % row for row in sizes))
@@ -55,7 +55,7 @@ async def uidl(session: Session, argument: bytes) -> bytes:
 async def retr(session: Session, argument: bytes) -> bytes:
     """RFC 1939 5: a whole message."""
     number = _message(session, read_number(argument))
-    size = await session.the_maildrop().size(number)
+    size = session.the_maildrop().size(number)
     return await _send(session, number, b"+OK %d octets\r\n" % size, Lines())
 
 

@@ -167,6 +167,13 @@ CHECKS: Final[tuple[Check, ...]] = (
         "{0}: a header of {1} octets in a letter of {2}",
     ),
     Rows(
+        # A lone CR or LF gets another octet, a last line without end gets two.
+        "sizes",
+        f"""SELECT {letter_name("x")}, x.crlf_size, x.size FROM messages x
+        WHERE x.crlf_size NOT BETWEEN x.size AND 2 * x.size + 1""",
+        "{0}: {1} octets are to be sent by POP3 of a letter of {2}",
+    ),
+    Rows(
         "places",
         f"""SELECT {letter_name("x")}, printf('%010d.seg', x.segment), x.offset FROM messages x
         LEFT JOIN segments s ON s.number = x.segment

@@ -254,20 +254,27 @@ def _strangers(connection: apsw.Connection, folder: Path) -> Iterator[Finding]:
         for file in files:
             if not _file_name(file.name):
                 yield note(f"segments/{file.name}: not a file of this store")
-                continue
-            try:
-                held = _letters_in(Path(file.path))
-            except OSError as error:
-                yield note(
-                    f"segment file {file.name}, which the index doesn't know, can't be read: {error.strerror}"
-                )
-                continue
-            sql, number = "SELECT 1 FROM segments WHERE number = ?", int(file.name[: -len(".seg")])
-            if held is not None and connection.execute(sql, (number,)).fetchone() is None:
-                yield note(
-                    f"segment file {file.name} is not in the index; it holds {_count(held, 'whole letter')}: "
-                    "one on its way in, or never acknowledged"
-                )
+            elif not _is_known(connection, file.name):
+                yield from _stranger(connection, Path(file.path))
+
+
+def _is_known(connection: apsw.Connection, name: str) -> bool:
+    sql, number = "SELECT 1 FROM segments WHERE number = ?", int(name.partition(".")[0])
+    return connection.execute(sql, (number,)).fetchone() is not None
+
+
+def _stranger(connection: apsw.Connection, path: Path) -> Iterator[Finding]:
+    try:
+        held = _letters_in(path)
+    except OSError as error:
+        yield note(f"segment file {path.name}, which the index doesn't know, can't be read: {error.strerror}")
+        return
+    # Asked once more: its first letter may have been acknowledged meanwhile.
+    if held is not None and not _is_known(connection, path.name):
+        yield note(
+            f"segment file {path.name} is not in the index; it holds {_count(held, 'whole letter')}: "
+            "one on its way in, or never acknowledged"
+        )
 
 
 def _letters_in(path: Path) -> int | None:

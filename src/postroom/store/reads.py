@@ -57,8 +57,8 @@ __all__ = [
 _ACCOUNT = "SELECT id, address, disabled, admin, fxp, files, created FROM accounts"
 _MAILBOX = "SELECT id, owner, name, uid_validity, special_use, object_id FROM mailboxes WHERE owner = ?"
 _ENTRY = "SELECT uid, flags, keywords, modseq, internal_date, zone, size FROM entries WHERE mailbox = ?"
-_LETTER = """SELECT e.uid, e.message, m.email_id, 'T' || e.thread, m.segment, m.offset, m.size, e.prefix,
- m.header_size, m.sent, e.internal_date, e.zone, e.save_date, a.envelope, a.bodystructure, a.parts
+_LETTER = """SELECT e.uid, e.message, m.email_id, 'T' || e.thread, m.segment, m.offset, m.size, m.crlf_size,
+ e.prefix, m.header_size, m.sent, e.internal_date, e.zone, e.save_date, a.envelope, a.bodystructure, a.parts
  FROM entries e CROSS JOIN messages m ON m.id = e.message CROSS JOIN answers a ON a.message = e.message
  WHERE e.mailbox = ? AND e.uid """
 _RANGE = _LETTER + "BETWEEN ? AND ? ORDER BY e.uid"

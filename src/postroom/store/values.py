@@ -147,6 +147,8 @@ class Letter(NamedTuple):
     segment: int
     offset: int
     blob_size: int
+    crlf_size: int
+    """Octets of the blob with every line end, and the last line's too, as CRLF; those of the prefix are so."""
     prefix: bytes
     """Header lines of this recipient, each ended by CRLF, that clients see before the blob."""
     header_size: int

@@ -212,7 +212,6 @@ def test_an_append_without_a_literal_is_bad(house: House, arguments: bytes) -> N
         b"INBOX (\\Recent)",
         b"INBOX (\\Seen",
         b"IN*BOX",
-        b"&",
         b"INBOX UTF8",
         b"INBOX (" + b" ".join(b"k%d" % number for number in range(IMAP_KEYWORDS + 1)) + b")",
     ],
@@ -223,6 +222,12 @@ def test_a_wrong_argument_is_bad_and_the_letter_never_run(house: House, argument
     assert contents == []
     said, _ = asyncio.run(append(house, b"a APPEND " + arguments + b" {10}\r\n"))
     assert [line[:6] for line in said] == [b"a BAD "]
+
+
+def test_a_name_that_no_mailbox_can_have_is_no_and_the_letter_never_run(house: House) -> None:
+    said, contents = asyncio.run(append(house, b"a APPEND & {10+}\r\nz LOGOUT\r\n\r\n"))
+    assert [line.partition(b"]")[0] for line in said] == [b"a NO [CANNOT"]
+    assert contents == []
 
 
 def test_a_binary_literal_is_not_taken(house: House) -> None:

@@ -68,7 +68,9 @@ def decide(
             return Known(verdict, Need.ENTRY)
     assert Need.LETTER in asked.needs
     rest = (b"", facts.header_size, facts.sent, 0, 0, 0, facts.envelope, facts.bodystructure, facts.parts)
-    candidate.letter = Letter(view.uid_of(number), MessageId(1), "M1", "T1", 1, 0, len(source), *rest)
+    candidate.letter = Letter(
+        view.uid_of(number), MessageId(1), "M1", "T1", 1, 0, len(source), facts.crlf_size, *rest
+    )
     need = Need.LETTER
     candidate.search_on(10**6)
     while (verdict := asked.check(candidate)) is None:

@@ -26,6 +26,7 @@ def letter_of(source: bytes, prefix: bytes = b"") -> Letter:
         segment=1,
         offset=0,
         blob_size=len(source),
+        crlf_size=facts.crlf_size,
         prefix=prefix,
         header_size=facts.header_size,
         sent=facts.sent,

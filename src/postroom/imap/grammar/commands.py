@@ -130,6 +130,7 @@ class Head(NamedTuple):
     """Right behind the verb: a space or the line's end stands there."""
 
 
+_BEHIND_TAG: Final = (b" ", b"\r", b"\n", b"")
 _VERB: Final = re.compile(rb" ((?:UID )?[A-Z][A-Z0-9.\-]{0,63})(?=[ \r\n])", re.IGNORECASE)
 
 
@@ -139,6 +140,8 @@ def read_head(buffer: bytes) -> Head:
         tag, position = read_tag(buffer, 0)
     except SyntaxFault:
         return Head(b"*", b"", 0)
+    if buffer[position : position + 1] not in _BEHIND_TAG:
+        return Head(b"*", b"", 0)  # Half a tag could be another command's.
     found = _VERB.match(buffer, position)
     if found is None:
         return Head(tag, b"", position)

@@ -1,4 +1,4 @@
-"""The one way in which the grammar refuses octets."""
+"""The ways in which the grammar refuses octets."""
 
 from __future__ import annotations
 
@@ -12,3 +12,8 @@ class SyntaxFault(Exception):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.text = text
+
+
+class NameFault(SyntaxFault):
+    """A string that is well-formed, but no mailbox can have it as a name; the answer is NO [CANNOT], so that a person
+    may try another (RFC 3501 6.3.3, RFC 5530 3)."""

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from postroom.imap.grammar.faults import SyntaxFault
+from postroom.imap.grammar.faults import NameFault, SyntaxFault
 from postroom.imap.grammar.tokens import read_astring, write_astring
 from postroom.net.limits import IMAP_MAILBOX_LEVELS, IMAP_MAILBOX_NAME_OCTETS
 from postroom.store.values import INBOX, SEPARATOR
@@ -28,7 +28,7 @@ _LOWER: Final = 0x20
 
 
 def read_mailbox(buffer: bytes, position: int) -> tuple[str, int]:
-    """A mailbox's name. Raises `SyntaxFault` for one that no mailbox can have."""
+    """A mailbox's name. Raises `NameFault` for one that no mailbox can have."""
     octets, position = read_astring(buffer, position)
     return decode_name(octets), position
 
@@ -44,18 +44,18 @@ def decode_name(octets: bytes) -> str:
     Only the canonical modified UTF-7 of a name is taken (RFC 3501 5.1.3): nothing that could stand for itself is
     encoded, no bits are left over, runs don't touch; so that no two spellings name one mailbox. Refused are also
     controls, lone surrogates, empty levels, names of more than IMAP_MAILBOX_NAME_OCTETS octets (of UTF-8, as the
-    store counts) or IMAP_MAILBOX_LEVELS levels.
+    store counts) or IMAP_MAILBOX_LEVELS levels: each raises `NameFault`.
     """
     name = _from_utf7(octets)
     if _CONTROLS.search(name) is not None or encode_name(name) != octets:
-        raise SyntaxFault("a mailbox name is not in modified UTF-7")
+        raise NameFault("a mailbox name is not in modified UTF-7")
     if len(name.encode()) > IMAP_MAILBOX_NAME_OCTETS:
-        raise SyntaxFault("a mailbox name is too long")
+        raise NameFault("a mailbox name is too long")
     levels = name.split(SEPARATOR)
     if not all(levels):
-        raise SyntaxFault("a mailbox name has an empty level")
+        raise NameFault("a mailbox name has an empty level")
     if len(levels) > IMAP_MAILBOX_LEVELS:
-        raise SyntaxFault("a mailbox name has too many levels")
+        raise NameFault("a mailbox name has too many levels")
     if levels[0].isascii() and levels[0].upper() == INBOX:
         return INBOX + name[len(INBOX) :]
     return name
@@ -68,7 +68,7 @@ def encode_name(name: str) -> bytes:
 
 def _from_utf7(octets: bytes) -> str:
     if not octets.isascii():
-        raise SyntaxFault("a mailbox name has 8-bit octets")
+        raise NameFault("a mailbox name has 8-bit octets")
     if b"&" not in octets:
         return octets.decode("ascii")
     pieces = _BASE64_RUN.split(octets)
@@ -76,7 +76,7 @@ def _from_utf7(octets: bytes) -> str:
         pieces[1::2] = [_from_base64(run) for run in pieces[1::2]]
         return b"".join(pieces).decode("utf-8")
     except (ValueError, binascii.Error):
-        raise SyntaxFault("a mailbox name is not in modified UTF-7") from None
+        raise NameFault("a mailbox name is not in modified UTF-7") from None
 
 
 def _from_base64(run: bytes) -> bytes:

@@ -9,7 +9,7 @@ import logging
 from typing import Final
 
 from postroom.imap.grammar.commands import Head, append_names_by_literal, read_head
-from postroom.imap.grammar.faults import SyntaxFault
+from postroom.imap.grammar.faults import NameFault, SyntaxFault
 from postroom.imap.grammar.tokens import literal_at_end
 from postroom.imap.server.any import capabilities
 from postroom.imap.server.appending import pass_over
@@ -92,6 +92,9 @@ async def _answer(session: Session, line: bytes) -> None:
         raise _HangUp
     try:
         text = await _obey(session, head, row, line)
+    except NameFault as fault:
+        await _tell_news(session, row)
+        _no(session, Refusal(_capital(fault.text), b"CANNOT"))
     except SyntaxFault as fault:
         await _tell_news(session, row)
         _bad(session, fault)

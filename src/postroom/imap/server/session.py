@@ -205,8 +205,9 @@ class Session:
             return
         view = selected.view
         changes = await self.service.store.changes(selected.mailbox.id, view.modseq)
-        if not selected.read_only and _has_new(view, changes.entries):
-            await self.take_recent(selected)
+        if not selected.read_only and _has_new(view, changes.entries) and await self.take_recent(selected):
+            # What came between the two questions was claimed too.
+            changes = await self.service.store.changes(selected.mailbox.id, view.modseq)
         view.apply(changes)
 
     async def take_recent(self, selected: Selected) -> bool:

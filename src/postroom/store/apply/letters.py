@@ -72,6 +72,7 @@ def _write(ledger: Ledger, letter: FileLetter, message: int) -> tuple[int, ...]:
             place.offset,
             place.size,
             letter.email_id,
+            facts.crlf_size,
             facts.header_size,
             PARSER,
             facts.sent,

@@ -90,6 +90,7 @@ CREATE TABLE messages (              -- narrow: what scans over many letters nee
     offset INTEGER NOT NULL,         -- of the payload
     size INTEGER NOT NULL,
     email_id TEXT NOT NULL UNIQUE,
+    crlf_size INTEGER NOT NULL,      -- with every line end as CRLF: what POP3 sends
     header_size INTEGER NOT NULL,
     parser INTEGER NOT NULL,
     sent INTEGER,
