@@ -11,7 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from postroom.net.limits import BLOB_IN_MEMORY, OPEN_SEGMENTS, SEGMENT_OCTETS
+from postroom.net.limits import (
+    BLOB_IN_MEMORY,
+    OPEN_SEGMENTS,
+    SEGMENT_AHEAD_BATCH,
+    SEGMENT_AHEAD_OCTETS,
+    SEGMENT_OCTETS,
+)
 from postroom.store.blobs import LargeBody, StoredBlob
 from postroom.store.interface import StorageFull, StoreFault, Unreadable
 from postroom.store.reading import SegmentReader
@@ -359,3 +365,39 @@ def test_a_letter_is_handed_over_once(tmp_path: Path) -> None:
     for use in (lambda: blob.write(b"x"), blob.contents, blob.take):
         with pytest.raises(StoreFault):
             use()
+
+
+def test_small_batches_are_followed_by_zeros_that_the_end_takes_away(tmp_path: Path) -> None:
+    segments = Segments(tmp_path, lambda: 0)
+    segment = segments.open()
+    path = tmp_path / segment_name(segment.number)
+    segment.append_batch([b"first"])
+    assert path.stat().st_size == segment.size + SEGMENT_AHEAD_OCTETS
+    size = path.stat().st_size
+    segment.append_batch([b"second"])
+    assert path.stat().st_size == size
+    assert path.read_bytes()[SEGMENT_HEADER_OCTETS:].rstrip(b"\0") == b"firstsecond"
+    segments.close()
+    assert path.read_bytes()[SEGMENT_HEADER_OCTETS:] == b"firstsecond"
+
+
+def test_a_large_batch_writes_none_ahead(tmp_path: Path) -> None:
+    segment = Segments(tmp_path, lambda: 0).open()
+    segment.append_batch([bytes(SEGMENT_AHEAD_BATCH + 1)])
+    assert (tmp_path / segment_name(segment.number)).stat().st_size == segment.size
+    segment.close()
+
+
+def test_where_zeros_can_not_be_written_the_batch_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    segment = Segments(tmp_path, lambda: 0).open()
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    segment.append_batch([b"kept"])
+    monkeypatch.undo()
+    assert not segment.closed
+    segment.sync()
+    assert (tmp_path / segment_name(segment.number)).read_bytes().endswith(b"kept")
+    segment.close()

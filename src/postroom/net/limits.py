@@ -206,6 +206,10 @@ BLOB_IN_MEMORY: Final = 256 * 1024
 """A letter that grows past this goes into a segment of its own."""
 SEGMENT_OCTETS: Final = 64 * 1024 * 1024
 """A segment that has reached this takes no further record."""
+SEGMENT_AHEAD_OCTETS: Final = 256 * 1024
+"""Zeros written ahead of small batches: a sync then moves no end of file, which costs half of it."""
+SEGMENT_AHEAD_BATCH: Final = 64 * 1024
+"""A batch of more octets is worth its sync, and writes none ahead."""
 OPEN_SEGMENTS: Final = 64
 """Descriptors of segments kept open for reading, in one process."""
 RECORD_FACTS_OCTETS: Final = 64 * 1024 * 1024

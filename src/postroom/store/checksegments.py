@@ -223,8 +223,9 @@ class _Segment:
         """What lies behind the known length: a write that is under way, or that was cut short."""
         sql = "SELECT length FROM segments WHERE number = ?"
         row = self.connection.execute(sql, (self.number,)).fetchone()
-        octets = os.fstat(file.fileno()).st_size - max(self.length, row[0] if row else 0)
-        if octets > 0:
+        known = max(self.length, row[0] if row else 0)
+        octets = os.fstat(file.fileno()).st_size - known
+        if octets > 0 and not _only_zeros(file, known):
             what = "a write under way, or one that was cut short and never acknowledged"
             yield note(f"{self.name} ends with {_count(octets, 'octet')} that the index doesn't know: {what}")
 
@@ -281,7 +282,7 @@ def _letters_in(path: Path) -> int | None:
     """How many whole letters a file holds, up to what is none; None where nothing stands behind its header."""
     with path.open("rb") as file:
         size, position, held = os.fstat(file.fileno()).st_size, SEGMENT_HEADER_OCTETS, 0
-        if size <= position:
+        if _only_zeros(file, position):
             return None
         while position < size:
             file.seek(position)
@@ -292,6 +293,15 @@ def _letters_in(path: Path) -> int | None:
             held += frame.email_id != NO_LETTER
             position += frame.record_size
     return held
+
+
+def _only_zeros(file: BinaryIO, position: int) -> bool:
+    """Whether nothing stands behind `position` but what was written ahead."""
+    file.seek(position)
+    while chunk := file.read(_CHUNK):
+        if chunk.count(0) < len(chunk):
+            return False
+    return True
 
 
 def _count(number: int, noun: str) -> str:

@@ -131,7 +131,7 @@ def _write_small(segments: Segments, small: Sequence[tuple[Parcel, bytes, bytes]
         place = Place(segment.number, position + FRAME_OCTETS, len(body))
         position = place.offset + len(body) + len(facts)
         shipped.append(Shipped(_op(parcel, email_id, place, position), segment))
-    segment.append(pieces)
+    segment.append_batch(pieces)
     segment.sync()
     return shipped
 
