@@ -1,7 +1,7 @@
 """Varied letters for real clients: the same number always gives the same octets.
 
 Each is a complete message of RFC 5322 with CRLF line ends, no NUL, no bare CR or LF, lines under 998 octets, and a
-Message-ID of its own and a Date, no Bcc; so every client, and submission, may carry it unchanged, and its hash tells
+Message-ID of its own and a Date, no Bcc; so every client, and submission, may carry it unchanged, and hashes tell
 whether they did.
 """
 

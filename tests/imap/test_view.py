@@ -85,7 +85,6 @@ def test_what_is_applied_before_the_opening_belongs_to_it() -> None:
     assert len(client.letters) == 3
     assert client.unseen == 2
     assert "$a" in client.flags
-    assert not view.has_news
     assert view.news(expunges=True) == []
 
 
@@ -390,7 +389,6 @@ def test_letters_that_become_recent_late_are_counted() -> None:
     """The claim at SELECT failed, a later one didn't."""
     session = Session(Truth(3), read_only=True)
     session.view.recent(Uid(2))
-    assert session.view.has_news
     assert session.news() == [b"* 2 RECENT\r\n"]
     assert session.view.tell_flags(3) == b"(\\Recent)"
 

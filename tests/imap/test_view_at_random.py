@@ -50,6 +50,11 @@ def step(rng: random.Random, truth: Truth, session: Session) -> None:
             session.catch_up()
             session.view.apply(truth.changes(max(0, since - rng.randrange(5))))
         case 8:
+            if rng.random() < 0.3 and not session.view.any_gone(
+                session.view.uids([range(1, len(session.view) + 1)])
+            ):
+                session.fetch_all()
+                return
             for number in range(1, len(session.view) + 1):
                 if rng.random() < 0.5 and not session.view.is_gone(session.view.uid_of(number)):
                     session.fetch(number)

@@ -1,4 +1,4 @@
-"""BODYSTRUCTURE, BODY and the map of parts (RFC 9051 7.5.2, RFC 2046 5.1)."""
+"""BODYSTRUCTURE and the map of parts (RFC 9051 7.5.2, RFC 2046 5.1)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postroom.message.bodystructure import body, walk
+from postroom.message.bodystructure import walk
 from postroom.message.parts import read_parts
 from tests.letters import letters
 from tests.message.mime import HOSTILE, consistent, kinds, mixed, nested, text_of
@@ -23,9 +23,9 @@ def test_a_plain_letter_has_the_structure_of_the_rfc() -> None:
     text = text * 47 + b"y" * (2279 - 47 * 47 - 2) + b"\r\n"
     assert len(text) == 2279
     letter = b"Content-Type: TEXT/PLAIN; CHARSET=US-ASCII\r\n\r\n" + text
-    plain = b'"TEXT" "PLAIN" ("CHARSET" "US-ASCII") NIL NIL "7bit" 2279 48'
-    assert body(letter) == b"(" + plain + b")"
-    assert walk(letter).bodystructure == b"(" + plain + b" NIL NIL NIL NIL)"
+    assert walk(letter).bodystructure == (
+        b'("TEXT" "PLAIN" ("CHARSET" "US-ASCII") NIL NIL "7bit" 2279 48 NIL NIL NIL NIL)'
+    )
 
 
 def test_a_text_and_a_file_have_the_structure_of_the_rfc() -> None:
@@ -36,10 +36,10 @@ def test_a_text_and_a_file_have_the_structure_of_the_rfc() -> None:
         b"Content-ID: <960723163407.20117h@cac.washington.edu>\r\nContent-Description: Compiler diff\r\n"
         b"Content-Transfer-Encoding: BASE64\r\n\r\nYQ==\r\n"
     )
-    assert body(mixed(first, second, kind=b"MULTIPART/MIXED")) == (
-        b'(("TEXT" "PLAIN" ("CHARSET" "US-ASCII") NIL NIL "7bit" 7 1)'
+    assert walk(mixed(first, second, kind=b"MULTIPART/MIXED")).bodystructure.startswith(
+        b'(("TEXT" "PLAIN" ("CHARSET" "US-ASCII") NIL NIL "7bit" 7 1 NIL NIL NIL NIL)'
         b'("TEXT" "PLAIN" ("CHARSET" "US-ASCII" "NAME" "cc.diff") "<960723163407.20117h@cac.washington.edu>"'
-        b' "Compiler diff" "BASE64" 6 1) "MIXED")'
+        b' "Compiler diff" "BASE64" 6 1 NIL NIL NIL NIL) "MIXED" '
     )
 
 
@@ -241,7 +241,6 @@ def test_a_map_of_a_file_has_the_structure_of_its_octets(tmp_path: Path) -> None
         path.write_bytes(letter)
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as map:
             assert walk(map) == walk(letter)
-            assert body(map) == body(letter)
 
 
 @pytest.mark.parametrize("number", range(15))

@@ -114,3 +114,25 @@ def test_a_line_end_on_the_border_of_a_window_is_one(tmp_path: Path, before: int
     letter = b"x" * before + end + b"y" * 10
     with mapped(letter, tmp_path / "m") as map:
         assert crlf_size(map) == crlf_size(letter) == len(as_sent(letter))
+
+
+class _Counting(mmap.mmap):
+    """A map that counts what is copied out of it."""
+
+    copied = 0
+
+    def __getitem__(self, key: int | slice) -> bytes:  # type: ignore[override]
+        found = super().__getitem__(key)
+        assert isinstance(found, bytes)
+        self.copied += len(found)
+        return found
+
+
+def test_a_flood_of_near_needles_costs_no_window_each(tmp_path: Path) -> None:
+    (tmp_path / "m").write_bytes(b"\n--b" * 250_000)
+    with (tmp_path / "m").open("rb") as file, _Counting(file.fileno(), 0, access=mmap.ACCESS_READ) as map:
+        at = -1
+        for _ in range(100):
+            at = find(map, b"\n--b", at + 1, len(map))
+        assert at == 99 * 4
+        assert map.copied < 100 * octets.WINDOW // 100

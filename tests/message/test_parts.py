@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postroom.message.parts import Encoding, Kind, Part, Record, find, read_parts, write_parts
+from postroom.message.parts import Encoding, Kind, Part, Record, read_parts, write_parts
 
 LETTER = Record(0, Kind.MESSAGE, Encoding.IDENTITY, 0, 0, 10, 500)
 RECORDS = [
@@ -26,12 +26,6 @@ def test_the_map_gives_each_part_its_number() -> None:
     assert [part.path for part in parts] == PATHS
     for part, record in zip(parts, RECORDS, strict=True):
         assert part[1:] == record[1:]
-        assert find(parts, part.path) is part
-
-
-@pytest.mark.parametrize("path", [(4,), (1, 1), (2, 3), (0,), (2, 2, 1, 1)])
-def test_a_number_that_no_part_has_finds_none(path: tuple[int, ...]) -> None:
-    assert find(read_parts(write_parts(RECORDS)), path) is None
 
 
 @pytest.mark.parametrize(("end", "size"), [((1 << 32) - 1, 1 + 19), (1 << 32, 1 + 35)])

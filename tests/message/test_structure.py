@@ -30,7 +30,7 @@ def test_the_letter_of_the_rfc() -> None:
     )
     facts = parse(letter)
     assert facts.header_size == letter.index(b"This")
-    assert facts.sent == 880128070
+    assert (facts.sent, facts.sent_zone) == (880128070, -360)
     assert facts.message_id == id_hash(b"3456@example.net")
     assert facts.references == (id_hash(b"1234@local.machine.example"),)
     assert (facts.subject, facts.is_reply) == ("SAYING HELLO", True)
@@ -65,7 +65,7 @@ def test_sort_keys_hold_no_nul() -> None:
 def test_a_letter_without_anything_has_facts_too() -> None:
     nil = b"(" + b" ".join([b"NIL"] * 10) + b")"
     text = b'("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0 NIL NIL NIL NIL)'
-    assert parse(b"") == Facts(0, 0, nil, text, parse(b"").parts, None, None, (), "", False, "", "", "")
+    assert parse(b"") == Facts(0, 0, nil, text, parse(b"").parts, None, None, None, (), "", False, "", "", "")
 
 
 def test_the_answers_carry_the_version_of_their_maker() -> None:

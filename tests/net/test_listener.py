@@ -14,10 +14,11 @@ import sys
 import pytest
 
 from postroom.net import limits
+from postroom.net.connect import connect
 from postroom.net.conversation import Tap
 from postroom.net.hello import INTERNAL_ERROR
 from postroom.net.listener import Door, Listener
-from postroom.net.stream import DeadlineExpired, Farewell, Stream, connect
+from postroom.net.stream import DeadlineExpired, Farewell, Stream
 from postroom.net.tls import KeyPair, server_context
 from tests.net.wire import LOOPS, heard, listening, opened, port, raw, run, trusting, until
 

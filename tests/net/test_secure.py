@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from postroom.net import limits
+from postroom.net.connect import connect
 from postroom.net.secure import SecureTransport
-from postroom.net.stream import EndOfStream, Stream, Truncated, connect
+from postroom.net.stream import EndOfStream, Stream, Truncated
 from postroom.net.tls import KeyPair, server_context
 from tests.net.wire import LOOPS, heard, joined, listening, opened, port, raw, run, trusting, until
 

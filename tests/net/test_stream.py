@@ -13,6 +13,7 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 
 from postroom.net import limits, memory
+from postroom.net.connect import connect
 from postroom.net.conversation import Kind, Tap
 from postroom.net.stream import (
     DeadlineExpired,
@@ -21,7 +22,6 @@ from postroom.net.stream import (
     LineTooLong,
     Stream,
     Truncated,
-    connect,
 )
 from postroom.net.transport import address
 from tests.net.wire import LOOPS, joined, listening, port, run, until

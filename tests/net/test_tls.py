@@ -14,9 +14,10 @@ import pytest
 from cryptography import x509
 
 from postroom.net import limits, memory
+from postroom.net.connect import connect
 from postroom.net.conversation import Tap
 from postroom.net.hello import NO_APPLICATION_PROTOCOL
-from postroom.net.stream import DeadlineExpired, EndOfStream, Stream, Truncated, connect
+from postroom.net.stream import DeadlineExpired, EndOfStream, Stream, Truncated
 from postroom.net.tls import KeyPair, LoginPolicy, is_loopback, make_self_signed, server_context
 from tests.net.wire import LOOPS, heard, joined, opened, raw, run, trusting
 

@@ -11,9 +11,10 @@ from typing import TypeVar
 
 import uvloop
 
+from postroom.net.connect import connect
 from postroom.net.conversation import Tap
 from postroom.net.listener import Door, Listener
-from postroom.net.stream import Stream, connect
+from postroom.net.stream import Stream
 
 T = TypeVar("T")
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {

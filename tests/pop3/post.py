@@ -82,6 +82,7 @@ class Shelf:
             prefix=prefix,
             header_size=0,
             sent=None,
+            sent_zone=None,
             internal_date=0,
             zone=0,
             save_date=0,
@@ -107,7 +108,7 @@ class Shelf:
         found = [each for each in self.inboxes[mailbox] if each.uid > after][:limit]
         return [Entry(each.uid, 0, "", ModSeq(1), 0, 0, len(each.prefix) + each.blob_size) for each in found]
 
-    async def letters(self, mailbox: MailboxId, uids: Sequence[Uid]) -> list[Letter]:
+    async def letters(self, mailbox: MailboxId, uids: Sequence[Uid], *, answers: bool = True) -> list[Letter]:
         await self._index()
         wanted = set(uids)
         return [each for each in self.inboxes[mailbox] if each.uid in wanted]

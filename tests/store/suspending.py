@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from postroom.store.interface import Blob, Delivery, Store
+from postroom.store.interface import Blob, Delivery, Store, Unreadable
 from postroom.store.values import (
     Account,
     AccountId,
@@ -25,6 +25,7 @@ from postroom.store.values import (
     ModSeq,
     Recent,
     Refused,
+    Span,
     Status,
     Uid,
 )
@@ -82,13 +83,17 @@ class SuspendingStore:
         await asyncio.sleep(0)
         return await _late(await self._store.changes(mailbox, since))
 
-    async def letters(self, mailbox: MailboxId, uids: Sequence[Uid]) -> list[Letter]:
+    async def letters(self, mailbox: MailboxId, uids: Sequence[Uid], *, answers: bool = True) -> list[Letter]:
         await asyncio.sleep(0)
-        return await _late(await self._store.letters(mailbox, uids))
+        return await _late(await self._store.letters(mailbox, uids, answers=answers))
 
     async def read(self, letter: Letter, start: int, length: int) -> bytes:
         await asyncio.sleep(0)
         return await _late(await self._store.read(letter, start, length))
+
+    async def read_each(self, letters: Sequence[Letter], spans: Sequence[Span]) -> list[bytes | Unreadable]:
+        await asyncio.sleep(0)
+        return await _late(await self._store.read_each(letters, spans))
 
     async def search_text(self, message: MessageId) -> str | None:
         await asyncio.sleep(0)

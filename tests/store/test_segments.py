@@ -20,7 +20,7 @@ from postroom.net.limits import (
 )
 from postroom.store.blobs import LargeBody, StoredBlob
 from postroom.store.interface import StorageFull, StoreFault, Unreadable
-from postroom.store.reading import SegmentReader
+from postroom.store.reading import Piece, SegmentReader
 from postroom.store.records import (
     FRAME_OCTETS,
     SEGMENT_HEADER_OCTETS,
@@ -250,6 +250,61 @@ def test_a_place_that_is_not_the_letters_is_unreadable(tmp_path: Path) -> None:
         reader.whole(place._replace(segment=99), email_id_text(_ID))
     with pytest.raises(Unreadable):
         reader.part(place._replace(size=7000), 0, 7000)
+    reader.close()
+    segment.close()
+
+
+def test_letters_that_lie_close_together_are_read_with_one_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    pread = os.pread
+
+    def counted(descriptor: int, length: int, position: int) -> bytes:
+        calls.append(length)
+        return pread(descriptor, length, position)
+
+    segment = _segments(tmp_path).birth()
+    payloads = [bytes([at]) * 1000 for at in range(9)]
+    places = [_file(segment, payload) for payload in payloads]
+    far = _file(segment, bytes(100_000))
+    last = _file(segment, b"last")
+    reader = SegmentReader(tmp_path)
+    name = email_id_text(_ID)
+    monkeypatch.setattr(os, "pread", counted)
+    whole: list[Piece] = [(*place, name) for place in places]
+    assert reader.each(whole) == payloads
+    assert len(calls) == 1
+    parts: list[Piece] = [(place.segment, place.offset + 10, 20, None) for place in places]
+    assert reader.each(parts) == [payload[10:30] for payload in payloads]
+    assert len(calls) == 2
+    # The order is the caller's, and what is asked for twice is given twice.
+    assert reader.each([*whole[::-1], whole[4], whole[4]]) == [*payloads[::-1], payloads[4], payloads[4]]
+    calls.clear()
+    apart: list[Piece] = [(*places[8], None), (far.segment, far.offset, 10, None), (*last, name)]
+    assert reader.each(apart) == [payloads[8], bytes(10), b"last"]
+    assert len(calls) == 2
+    assert max(calls) < 2000
+    monkeypatch.undo()
+    reader.close()
+    segment.close()
+
+
+def test_of_several_letters_only_those_are_none_that_are_not_right(tmp_path: Path) -> None:
+    segment = _segments(tmp_path).birth()
+    places = [_file(segment, b"payload %d" % at) for at in range(4)]
+    reader = SegmentReader(tmp_path)
+    name = email_id_text(_ID)
+    pieces: list[Piece] = [(*place, name) for place in places]
+    os.pwrite(segment.descriptor, b"P", places[1].offset)
+    assert reader.each(pieces) == [b"payload 0", None, b"payload 2", b"payload 3"]
+    pieces[2] = (99, 100, 5, None)
+    assert reader.each(pieces) == [b"payload 0", None, None, b"payload 3"]
+    pieces[2] = (1, places[2].offset, 10**6, None)
+    assert reader.each(pieces)[2] is None
+    pieces[2] = (1, places[2].offset, 9, email_id_text(bytes(16)))
+    assert reader.each(pieces)[2] is None
+    assert reader.each([(1, 5, 9, name)]) == [None]
     reader.close()
     segment.close()
 

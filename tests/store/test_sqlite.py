@@ -179,6 +179,7 @@ def test_a_letter_that_was_moved_since_its_row_was_read_is_looked_up_again(tmp_p
         store._connection.execute("UPDATE messages SET segment = 7").fetchall()
         assert await store.read(letter, 0, 1000) == LETTER
         assert await store.read(letter, 3, 4) == LETTER[3:7]
+        assert await store.read_each([letter] * 3, [(0, 1000), (3, 4), (0, 5)]) == [LETTER, LETTER[3:7], LETTER[:5]]
 
     _run(tmp_path, story)
 
@@ -205,6 +206,13 @@ def test_at_most_so_many_letters_are_asked_for_at_a_time(tmp_path: Path) -> None
         with pytest.raises(ValueError, match="too many"):
             await store.letters(inbox.id, [*most, Uid(LETTERS_PER_READ + 1)])
         assert await store.letters(inbox.id, []) == []
+        one = await letter_of(store, inbox, Uid(1))
+        assert (
+            await store.read_each([one] * LETTERS_PER_READ, [(0, 3)] * LETTERS_PER_READ)
+            == [LETTER[:3]] * LETTERS_PER_READ
+        )
+        with pytest.raises(ValueError, match="too many"):
+            await store.read_each([one] * (LETTERS_PER_READ + 1), [(0, 3)] * (LETTERS_PER_READ + 1))
 
     _run(tmp_path, story)
 

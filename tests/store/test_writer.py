@@ -20,7 +20,7 @@ from postroom.store import writer as module
 from postroom.store.apply import flags
 from postroom.store.blobs import LargeBody
 from postroom.store.check import check
-from postroom.store.interface import Delivery, StorageFull, StoreFault
+from postroom.store.interface import Delivery, StorageFull, StoreBusy, StoreFault
 from postroom.store.ledger import Ledger
 from postroom.store.sqlite import SqliteStore, migrate, open_store
 from postroom.store.values import (
@@ -251,9 +251,32 @@ def test_a_lock_that_never_comes_free_is_a_fault_and_leaves_nothing(
             store.commit(TakeRecent(inbox.id)),
             return_exceptions=True,
         )
-        assert [type(answer) for answer in answers] == [StoreFault] * 3
+        assert [type(answer) for answer in answers] == [StoreBusy] * 3
         assert _held(tmp_path) == held
         os.close(other)
+        assert await file(store, inbox) == 2
+
+    _run(tmp_path, story)
+
+
+def test_an_outsider_with_a_transaction_of_its_own_is_waited_for_without_standing_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(store: SqliteStore, inbox: Mailbox) -> None:
+        outsider = apsw.Connection(str(tmp_path / "index.db"))
+        outsider.execute("BEGIN IMMEDIATE").fetchall()
+        waiting = asyncio.create_task(file(store, inbox))
+        await _under_way(store)
+        assert (await status(store, inbox)).messages == 0
+        outsider.execute("ROLLBACK").fetchall()
+        assert await waiting == 1
+        outsider.execute("BEGIN IMMEDIATE").fetchall()
+        held = _held(tmp_path)
+        monkeypatch.setattr(module, "WRITE_LOCK_SECONDS", 0.02)
+        with pytest.raises(StoreBusy):
+            await file(store, inbox)
+        assert _held(tmp_path) == held
+        outsider.close()
         assert await file(store, inbox) == 2
 
     _run(tmp_path, story)

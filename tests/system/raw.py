@@ -29,7 +29,7 @@ def trusting(**settings: object) -> ssl.SSLContext:
 
 
 class Raw:
-    """One connection. `line`, `reply`, `answer` and `listing` read; all of them fail where the server has closed."""
+    """One connection. `line`, `reply`, `answer` and `listing` read; all fail where the server has closed."""
 
     def __init__(self, house: House, protocol: str, *, greeted: bool = True, tls: bool | None = None) -> None:
         """`tls`: whether TLS comes first, as it does by itself where the protocol has it."""

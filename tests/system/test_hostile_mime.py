@@ -4,10 +4,10 @@ that isn't ours, the octets untouched, and others are served meanwhile."""
 from __future__ import annotations
 
 import imaplib
-import time
 from collections.abc import Iterator
 
 import pytest
+
 from tests.house import ALICE, BOB, PASSWORDS, House
 from tests.system.raw import Node, Raw, alive, append, clear, imap, letters, parse, pop3, smtp
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.house import ALICE, House
-from tests.system.raw import AUTH_PLAIN, Raw, alive, clear, every_cut, letters, smtp
+from tests.system.raw import AUTH_PLAIN, Raw, alive, clear, letters, smtp
 
 _MAIL = b"MAIL FROM:<sender@elsewhere.test>"
 _RCPT = b"RCPT TO:<alice@example.test>"
@@ -41,106 +40,6 @@ def _begin(house: House, protocol: str = "smtp") -> Raw:
     assert raw.ask(sender, _RCPT).startswith(b"250")
     assert raw.ask(b"DATA").startswith(b"354")
     return raw
-
-
-# --- smuggling
-
-_SMUGGLED = b"MAIL FROM:<evil@evil.test>\r\nRCPT TO:<alice@example.test>\r\nDATA\r\nSubject: smuggled\r\n\r\nx\r\n"
-_FALSE_ENDS = [
-    b"".join(each)
-    for each in itertools.product((b"\r\n", b"\n", b"\r", b"\r\r\n", b"\x00\r\n"), (b".",), (b"\r\n", b"\n", b"\r"))
-    if each != (b"\r\n", b".", b"\r\n") and each != (b"\x00\r\n", b".", b"\r\n")
-]
-_FALSE_ENDS.remove(b"\r\r\n.\r\n")
-
-
-@pytest.mark.parametrize("end", _FALSE_ENDS, ids=repr)
-@pytest.mark.parametrize("protocol", ["smtp", "submission"])
-def test_nothing_but_crlf_dot_crlf_ends_a_letter(house: House, protocol: str, end: bytes) -> None:
-    """CVE-2023-51764 to -51766, CVE-2024-27305."""
-    with _begin(house, protocol) as raw:
-        raw.say(b"Subject: outer\r\n\r\nbefore" + end + _SMUGGLED + b".\r\n")
-        assert raw.reply() == b"550 5.6.0 Bare CR or LF in the letter"
-        # Exactly one reply for all of it: the next is the next command's.
-        assert raw.ask(b"VRFY x").startswith(b"252 ")
-    assert letters(house) == []
-
-
-@pytest.mark.parametrize("end", [b"\r\r\n.\r\n", b"\r.\r\n\r\n.\r\n"], ids=repr)
-def test_a_true_end_behind_a_stray_cr_ends_and_is_refused(house: House, end: bytes) -> None:
-    with _begin(house) as raw:
-        raw.say(b"Subject: outer\r\n\r\nbefore" + end)
-        assert raw.reply() == b"550 5.6.0 Bare CR or LF in the letter"
-        assert raw.ask(b"NOOP") == b"250 2.0.0 Ok"
-    assert letters(house) == []
-
-
-def test_the_end_of_a_letter_is_found_wherever_it_is_cut(house: House) -> None:
-    body = b"Subject: cut\r\n\r\n..a\r\n...\r\n.\r\n"
-    cuts = list(every_cut(body))
-    with smtp(house) as raw:
-        for first, second in cuts:
-            assert raw.ask(_MAIL, _RCPT, b"DATA").startswith(b"354")
-            raw.say(first, second)
-            assert raw.reply().startswith(b"250 2.6.0 ")
-    kept = letters(house)
-    assert len(kept) == len(cuts)
-    assert all(letter.endswith(b"Subject: cut\r\n\r\n.a\r\n..\r\n") for letter in kept)
-
-
-def test_a_false_end_is_none_wherever_it_is_cut(house: House) -> None:
-    with smtp(house) as raw:
-        for first, second in every_cut(b"a\n.\r\nQUIT\r\n.\r\n"):
-            assert raw.ask(_MAIL, _RCPT, b"DATA").startswith(b"354")
-            raw.say(first, second)
-            assert raw.reply().startswith(b"550 5.6.0 ")
-    assert letters(house) == []
-
-
-def test_commands_behind_the_end_in_one_segment_are_answered_in_order(house: House) -> None:
-    with _begin(house) as raw:
-        raw.say(b"Subject: first\r\n\r\n.\r\nNOOP\r\nRCPT TO:<a@b.test>\r\nVRFY x\r\nQUIT\r\n")
-        told = [raw.reply()[:3] for _ in range(5)]
-        assert told == [b"250", b"250", b"503", b"252", b"221"]
-        assert raw.rest() == b""
-
-
-@pytest.mark.parametrize("octets", [b"\x00", b"\xff\xfe\x80", b"\x1a\x04", b"\x7f\x1b[2J"], ids=repr)
-def test_any_other_octet_in_a_letter_comes_back_as_it_was(house: House, octets: bytes) -> None:
-    letter = b"Subject: octets\r\n\r\n" + octets + b" text\r\n"
-    with _begin(house) as raw:
-        raw.say(letter + b".\r\n")
-        assert raw.reply().startswith(b"250 ")
-    (kept,) = letters(house)
-    assert kept.endswith(letter)
-
-
-# --- chunks
-
-
-@pytest.mark.parametrize(
-    ("command", "told"),
-    [
-        (b"BDAT 30 LAST\r\n" + b"MAIL FROM:<e@e.test>\r\nNOOP\r\n..", b"502 5.5.1 "),
-        (b"BDAT 5\r\nNOOP\n", b"502 5.5.1 "),
-        (b"BDAT 0 LAST\r\n", b"502 5.5.1 "),
-        (b"BDAT 99999999999999999999999999\r\nQUIT\r\n", b"501 5.5.4 "),
-        (b"BDAT +5\r\nNOOP\n", b"501 5.5.4 "),
-        (b"BDAT -1\r\n", b"501 5.5.4 "),
-        (b"BDAT 1_0\r\n", b"501 5.5.4 "),
-        (b"BDAT 5 FIRST\r\nNOOP\n", b"501 5.5.4 "),
-    ],
-    ids=repr,
-)
-def test_the_octets_of_a_refused_chunk_are_never_run(house: House, command: bytes, told: bytes) -> None:
-    """CVE-2017-16943."""
-    with smtp(house) as raw:
-        raw.say(command)
-        assert raw.reply().startswith(told)
-        if told.startswith(b"502"):
-            assert raw.ask(b"NOOP") == b"250 2.0.0 Ok"
-        else:
-            assert raw.rest() == b""
 
 
 # --- command lines

@@ -25,6 +25,7 @@ from postroom.imap.grammar.sets import SequenceSet
 from postroom.net.limits import IMAP_KEYWORD_SETS_UNUSED, IMAP_KEYWORDS_LISTED
 from postroom.store.values import Changes, Entry, Flag, How, ModSeq, Uid
 
+_WRITTEN: Final = tuple([write_flags(bits, "") for bits in range(2 * RECENT)])
 _WITH_RECENT: Final = bytes(bits | RECENT for bits in range(256))
 _NOT_RECENT: Final = bytes(bits for bits in range(256) if not bits & RECENT)
 _SEEN: Final = bytes(bits & Flag.SEEN for bits in range(256))
@@ -214,6 +215,10 @@ class View:
         """Whether a letter is expunged and just waits for its EXPUNGE: it can't be fetched, stored or searched."""
         return uid in self._gone
 
+    def any_gone(self, uids: Sequence[int]) -> bool:
+        """Whether one of these letters is so."""
+        return bool(self._gone) and not self._gone.isdisjoint(uids)
+
     def flags_at(self, number: int) -> int:
         """Bits of `Flag`, and `grammar.flags.RECENT`, as they are now."""
         return self._flags[number - 1]
@@ -222,15 +227,23 @@ class View:
         """Keywords as they are now, single spaces between."""
         return self._sets.sets[self._keywords[number - 1]]
 
-    def modseq_at(self, number: int) -> ModSeq:
-        """The modseq that goes with the flags."""
-        return ModSeq(self._modseqs[number - 1])
-
     def tell_flags(self, number: int) -> bytes:
         """The flags in parentheses for a FETCH response that the caller is about to write; news won't repeat
         them."""
         self._believed.pop(self._uids[number - 1], None)
         return write_flags(self.flags_at(number), self.keywords_at(number))
+
+    def tell_all_flags(self, numbers: Sequence[int]) -> list[bytes]:
+        """`tell_flags` of many letters, ascending."""
+        if not numbers:
+            return []
+        low, high = numbers[0] - 1, numbers[-1]
+        if high - low != len(numbers) or any(self._keywords[low:high]):
+            return list(map(self.tell_flags, numbers))
+        if self._believed:
+            for uid in self._uids[low:high]:
+                self._believed.pop(uid, None)
+        return list(map(_WRITTEN.__getitem__, self._flags[low:high]))
 
     # --- what happens
 
@@ -291,17 +304,6 @@ class View:
                 self._believed[uid] = None
             elif (belief := self._believed.get(uid, self._as_is(index))) is not None:
                 self._believed[uid] = belief.after(how, int(flags), folded)
-
-    @property
-    def has_news(self) -> bool:
-        """Whether `news(expunges=True)` would give anything."""
-        return bool(
-            self._gone
-            or self._fresh
-            or self._sets.untold
-            or self.recents != self._recents_told
-            or any(belief != self._as_is(self._index(uid)) for uid, belief in self._believed.items())
-        )
 
     def news(self, *, expunges: bool, with_uid: bool = False) -> list[bytes]:
         """The untagged responses that bring the client up to date, each a whole line.

@@ -16,12 +16,12 @@ from postroom.intake.envelope import Accepted, Arrival, Check, Envelope, Origin,
 from postroom.intake.received import write_prefixes
 from postroom.intake.recipients import Local, Recipients, Resolution
 from postroom.message.structure import parse
-from postroom.net.limits import HEADER_OCTETS
+from postroom.net.limits import HEADER_OCTETS, INBOXES_KNOWN
 from postroom.net.log import event
 from postroom.smtp.grammar import Address
 from postroom.smtp.replies import R450_MAILBOX_GONE
 from postroom.store.interface import Blob, Delivery, Store
-from postroom.store.values import INBOX, Account, Refused, Target
+from postroom.store.values import INBOX, Account, AccountId, MailboxId, Refused, Target
 
 _logger = logging.getLogger("postroom.intake")
 
@@ -43,6 +43,7 @@ class Intake:
         self._recipients = Recipients(store, domains)
         self._checks = tuple(checks)
         self._clock = clock
+        self._inboxes: dict[AccountId, MailboxId] = {}
 
     async def recipient(self, address: Address) -> Resolution:
         """Whom an address means. Raises `StoreFault`."""
@@ -85,9 +86,9 @@ class Intake:
         for each, prefix in zip(
             envelope.recipients, write_prefixes(envelope, origin, self._hostname, now), strict=True
         ):
-            inbox = await self._store.mailbox(each.account.id, INBOX)
+            inbox = await self._inbox(each.account.id)
             if inbox is not None:
-                targets.append(Target(inbox.id, prefix))
+                targets.append(Target(inbox, prefix))
         filed = 0
         if targets:
             answers = await self._store.deliver(Delivery(arrival.blob, arrival.facts, tuple(targets), now))
@@ -109,6 +110,20 @@ class Intake:
             login=origin.login or None,
         )
         return Accepted(origin.id)
+
+    async def _inbox(self, account: AccountId) -> MailboxId | None:
+        """An account's INBOX. It is remembered: neither's number is ever another's, and a renamed INBOX keeps its
+        own (RFC 9051 6.3.6); of an account that was removed `deliver` tells."""
+        known = self._inboxes.get(account)
+        if known is not None:
+            return known
+        inbox = await self._store.mailbox(account, INBOX)
+        if inbox is None:
+            return None
+        if len(self._inboxes) >= INBOXES_KNOWN:
+            self._inboxes.clear()
+        self._inboxes[account] = inbox.id
+        return inbox.id
 
     def _tell_rejected(self, arrival: Arrival, verdict: Rejected) -> None:
         event(

@@ -1,4 +1,4 @@
-"""One walk over a letter's parts: IMAP's BODYSTRUCTURE or BODY (RFC 9051 7.5.2), and the map of parts.
+"""One walk over a letter's parts: IMAP's BODYSTRUCTURE (RFC 9051 7.5.2), and the map of parts.
 
 Every multipart is cut by its own boundary before its parts are looked at, so an outer boundary always ends what
 is inside (RFC 2046 5.1.2). The walk keeps its own stack; what it may spend on one letter is a `_Budget`, and where
@@ -41,7 +41,9 @@ MIME_FIELDS = frozenset(
     )
 )
 LETTER_FIELDS = MIME_FIELDS | envelopes.FIELDS | {b"references"}
-_LETTERS = frozenset((b"message/rfc822", b"message/global"))
+_GLOBAL = b"message/global"
+"""RFC 6532 3.7. Its subtype is written in lower case, so that who answers RFC 3501's clients finds it at once."""
+_LETTERS = frozenset((b"message/rfc822", _GLOBAL))
 _ENCODINGS = {
     b"7bit": Encoding.IDENTITY,
     b"8bit": Encoding.IDENTITY,
@@ -104,11 +106,10 @@ class _Budget:
 class _Walk:
     """One walk's letter, budget and what it has written so far."""
 
-    __slots__ = ("budget", "data", "extended", "out", "records", "work")
+    __slots__ = ("budget", "data", "out", "records", "work")
 
-    def __init__(self, data: Octets, extended: bool) -> None:
+    def __init__(self, data: Octets) -> None:
         self.data = data
-        self.extended = extended
         self.budget = _Budget(len(data))
         self.out: list[bytes] = []
         self.records: list[Record] = []
@@ -178,6 +179,8 @@ class _Walk:
         if entity.depth >= MIME_DEPTH or self.exhausted():
             return mime.OCTETS
         self.budget.parts -= 1
+        if type.kind == _GLOBAL:
+            type = type._replace(subtype=b"global")
         text, fields = self.read(entity.body, entity.end, LETTER_FIELDS)
         level = entity.level if entity.numbered else entity.level + 1
         self.record(entity, Kind.MESSAGE, level, text)
@@ -259,16 +262,12 @@ class _Walk:
         )
 
     def extension(self, entity: _Entity) -> bytes:
-        """body-ext-1part with the space before it; nothing in a BODY."""
-        if not self.extended:
-            return b""
+        """body-ext-1part with the space before it."""
         fields = entity.fields
         return b" %b%b" % (nstring(fields.get(b"content-md5")), _common_extension(fields))
 
     def multipart_extension(self, entity: _Entity, type: ContentType) -> bytes:
-        """body-ext-mpart with the space before it; nothing in a BODY."""
-        if not self.extended:
-            return b""
+        """body-ext-mpart with the space before it."""
         return b" %b%b" % (_parameters(type.parameters), _common_extension(entity.fields))
 
 
@@ -302,9 +301,4 @@ def _languages(value: bytes | None) -> bytes:
 
 def walk(data: Octets) -> Structure:
     """The letter's BODYSTRUCTURE with extension data, its map of parts and its own header's fields."""
-    return _Walk(data, extended=True).run()
-
-
-def body(data: Octets) -> bytes:
-    """The letter's BODY: the same without extension data."""
-    return _Walk(data, extended=False).run().bodystructure
+    return _Walk(data).run()

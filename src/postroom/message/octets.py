@@ -16,14 +16,14 @@ Octets = bytes | mmap.mmap
 WINDOW = 1 << 20
 """Octets of a map that are in memory at once."""
 _FIRST_WINDOW: Final = 1 << 12
-"""A search begins with so many: where the needle is near, as in a flood of boundaries, it costs no more than that."""
+"""A search begins with so many: where the needle is near, as in a flood of boundaries, it costs no more."""
 
 
 def find(data: Octets, needle: bytes, start: int, end: int) -> int:
     """Offset of the first `needle` that lies whole within [start, end), else -1."""
     if type(data) is bytes:
         return data.find(needle, start, end)
-    window = _FIRST_WINDOW
+    window = min(_FIRST_WINDOW, WINDOW)
     while start < end:
         at = data[start : min(start + window + len(needle) - 1, end)].find(needle)
         if at >= 0:

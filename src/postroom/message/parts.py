@@ -1,6 +1,6 @@
 """The map of a letter's parts: small packed bytes that turn a FETCH section into two offsets (RFC 9051 6.4.5.1).
 
-With part = find(read_parts(map), path), of the blob's octets
+With `part` the one of read_parts(map) that has the path, of the blob's octets
     BODY[path]         is [part.body, part.end)
     BODY[path.MIME]    is [part.header, part.body)
     BODY[path.HEADER]  is [part.body, part.text)      of a MESSAGE only
@@ -80,9 +80,3 @@ def read_parts(packed: bytes) -> tuple[Part, ...]:
             path = (*path, 1) if level > len(path) else (*path[: level - 1], path[level - 1] + 1)
         parts.append(Part(path, Kind(kind), Encoding(encoding), header, body, text, end))
     return tuple(parts)
-
-
-def find(parts: Sequence[Part], path: Sequence[int]) -> Part | None:
-    """The part of this section number, () for the letter itself; None where there is none."""
-    wanted = tuple(path)
-    return next((part for part in parts if part.path == wanted), None)

@@ -35,6 +35,8 @@ class Facts:
     """Packed map of parts, read by `parts.read_parts`: offsets within the blob."""
     sent: int | None
     """Date field, seconds since 1970 UTC."""
+    sent_zone: int | None
+    """Minutes east of UTC of the clock that the Date field was written by; None where `sent` is."""
     message_id: int | None
     """Signed 64-bit hash of the Message-ID; None where there is none."""
     references: tuple[int, ...]
@@ -68,6 +70,7 @@ def parse(data: Octets) -> Facts:
         bodystructure=found.bodystructure,
         parts=found.parts,
         sent=None if sent is None else sent.seconds,
+        sent_zone=None if sent is None else sent.zone,
         message_id=first_id(fields.get(b"message-id", b"")),
         references=references(fields.get(b"references"), fields.get(b"in-reply-to")),
         subject=_sort_key(subject),

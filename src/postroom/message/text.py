@@ -4,7 +4,7 @@ Transfer encodings, charsets and encoded words are undone, folds too, white spac
 answer, in time linear in their number; what lies beyond a limit of `net.limits` ("letters") is not looked at.
 `folded` is what to compare, of the text and of what is sought in it.
 
-    field_values(b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\\r\\n", "SUBJECT")  ->  ["Grüße"]
+    header_text(b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\\r\\n")  ->  "Subject: Grüße\\n"
 """
 
 from __future__ import annotations
@@ -25,19 +25,6 @@ _AS_IT_STANDS = (b"text/", b"multipart/", b"message/")
 """A multipart or a letter is a leaf where it could not be taken apart: then its text is looked at as it stands."""
 _OCTETS_PER_CHARACTER = 4
 """At most so many octets of a part are looked at for each character that may still come of it."""
-
-
-def field_values(header: bytes, field: str) -> list[str]:
-    """The values of every field of this name (in any case), in order: unfolded, encoded words decoded, without the
-    white space around them. `header` is the letter's own, as it stands."""
-    wanted = field.encode("utf-8", "replace").lower()
-    values: list[str] = []
-    for line in unfolded(header[:HEADER_OCTETS]):
-        name, colon, value = line.partition(b":")
-        # RFC 5322 4.5: white space before the colon is obsolete, but is to be read
-        if colon and name.rstrip(_WSP).lower() == wanted:
-            values.append(decode_words(value.strip(_WSP)))
-    return values
 
 
 def header_text(header: bytes) -> str:

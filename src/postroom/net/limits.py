@@ -91,6 +91,8 @@ SMTP_DATA_RATE_SECONDS: Final = 120.0
 """From here on DATA must have come at the least rate."""
 ALIAS_NAMES: Final = 1000
 """Names that one alias may lead to, whatever the way."""
+INBOXES_KNOWN: Final = 10_000
+"""Accounts whose INBOX one worker remembers."""
 RECEIVED_HOPS: Final = 50
 """RFC 5321 6.3: a letter with more Received fields goes round in circles."""
 SMTP_DATA_MIN_RATE: Final = 100

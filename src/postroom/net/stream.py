@@ -14,40 +14,23 @@ One coroutine reads at a time. Others may write and flush, and call `wake`, `par
 from __future__ import annotations
 
 import asyncio
-import enum
 import ssl
-from typing import Final, Literal, cast, overload
+from typing import Literal, cast, overload
 
 from postroom.net import limits
 from postroom.net.buffer import Buffer
 from postroom.net.buffer import LineTooLong as LineTooLong
 from postroom.net.conversation import Conversation
+from postroom.net.deadline import NEVER as NEVER
+from postroom.net.deadline import Deadline
+from postroom.net.deadline import DeadlineExpired as DeadlineExpired
+from postroom.net.ends import EndOfStream as EndOfStream
+from postroom.net.ends import Farewell as Farewell
+from postroom.net.ends import Truncated as Truncated
 from postroom.net.hello import Unwelcome
 from postroom.net.secure import SecureTransport
 from postroom.net.transport import Address as Address
 from postroom.net.transport import Handshake, Upgrade, address, rooms
-
-NEVER: Final = float("inf")
-
-
-class EndOfStream(ConnectionError):
-    """The peer closed or lost the connection."""
-
-
-class Truncated(EndOfStream):
-    """It ended without the peer's saying so: reset, or TLS without close_notify (RFC 8446 6.1). What came before
-    may be the beginning of something longer."""
-
-
-class DeadlineExpired(TimeoutError):
-    """The deadline passed while the conversation waited."""
-
-
-class Farewell(enum.Enum):
-    """Why a session is asked to end at its next command."""
-
-    SHUTDOWN = "shutdown"
-    ACCOUNT = "account changed"
 
 
 async def upgrade(
@@ -83,8 +66,6 @@ class Stream(asyncio.BufferedProtocol):
         "_paused",
         "_reading",
         "_room",
-        "_timer",
-        "_timer_at",
         "_turn",
         "_upgrade",
         "_upgrading",
@@ -127,9 +108,7 @@ class Stream(asyncio.BufferedProtocol):
         self._reading: asyncio.Future[None] | None = None
         self._flushing: asyncio.Future[None] | None = None
         self._gone: asyncio.Future[None] | None = None
-        self._deadline = NEVER
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = NEVER
+        self._deadline = Deadline(self._loop, self._waiters)
         self._turn = 0
         self._held = False
         self._paused = False
@@ -258,7 +237,7 @@ class Stream(asyncio.BufferedProtocol):
         if self._paused:
             self._paused = False
             self.transport.resume_reading()
-        self._arm()
+        self._deadline.arm()
         waiter = self._reading = self._loop.create_future()
         try:
             await waiter
@@ -272,6 +251,8 @@ class Stream(asyncio.BufferedProtocol):
 
         Never raises: after the end of the connection it goes nowhere, and the next read or flush tells.
         """
+        if not data:
+            return
         if self.conversation is not None:
             self.conversation.server_lines(data)
         self._out.append(data)
@@ -296,7 +277,7 @@ class Stream(asyncio.BufferedProtocol):
         """
         self._push()
         while self._held and not self._lost:
-            self._arm()
+            self._deadline.arm()
             if self._flushing is None or self._flushing.done():
                 self._flushing = self._loop.create_future()
             # Shielded: one that waits no longer must not take the others with it.
@@ -317,38 +298,9 @@ class Stream(asyncio.BufferedProtocol):
 
     def deadline(self, seconds: float | None) -> None:
         """Move the one timer: from now on any wait ends with DeadlineExpired after `seconds`. None: none."""
-        self._deadline = NEVER if seconds is None else self._loop.time() + seconds
+        self._deadline.move(seconds)
         if (self._reading is not None or self._flushing is not None) and self._waiters():
-            self._arm()
-
-    def _arm(self) -> None:
-        """See that the timer rings at the deadline or before. Raises DeadlineExpired when that has passed.
-
-        A deadline that only moves away costs nothing here: the timer finds out when it rings.
-        """
-        when = self._deadline
-        if when == NEVER:
-            return
-        if when <= self._loop.time():
-            raise DeadlineExpired
-        if when >= self._timer_at:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_at(when, self._ring)
-        self._timer_at = when
-
-    def _ring(self) -> None:
-        self._timer = None
-        self._timer_at = NEVER
-        waiters = self._waiters()
-        if not waiters:
-            return
-        try:
-            self._arm()
-        except DeadlineExpired:
-            for waiter in waiters:
-                waiter.set_exception(DeadlineExpired())
+            self._deadline.arm()
 
     def _waiters(self) -> list[asyncio.Future[None]]:
         return [one for one in (self._reading, self._flushing) if one is not None and not one.done()]
@@ -405,7 +357,7 @@ class Stream(asyncio.BufferedProtocol):
         if self._lost or self._eof:
             raise EndOfStream("the peer closed the connection")
         now = self._loop.time()
-        until = min(self._deadline, now + limits.GREETING_SECONDS)
+        until = min(self._deadline.at, now + limits.GREETING_SECONDS)
         if until <= now:
             raise DeadlineExpired
         # Reading is paused and nothing suspends between here and the moment the loop gives the transport to TLS:
@@ -447,7 +399,7 @@ class Stream(asyncio.BufferedProtocol):
             return
         self._push()
         self._closing = True
-        until = self._deadline if self._deadline != NEVER else self._loop.time() + limits.CLOSE_SECONDS
+        until = self._deadline.at if self._deadline.at != NEVER else self._loop.time() + limits.CLOSE_SECONDS
         try:
             async with asyncio.timeout_at(until):
                 await self._linger()
@@ -532,9 +484,7 @@ class Stream(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing goes in or out any more."""
         self._lost = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._deadline.cancel()
         _release(self._reading)
         _release(self._flushing)
         _release(self._gone)
@@ -552,22 +502,3 @@ class Stream(asyncio.BufferedProtocol):
 def _release(waiter: asyncio.Future[None] | None) -> None:
     if waiter is not None and not waiter.done():
         waiter.set_result(None)
-
-
-async def connect(
-    host: str, port: int, *, context: ssl.SSLContext | None = None, server_hostname: str | None = None
-) -> Stream:
-    """Open a connection as a client; with `context`, TLS from the first octet on.
-
-    Raises OSError (ssl.SSLError among them).
-    """
-    loop = asyncio.get_running_loop()
-    stream = Stream()
-    if context is None:
-        await loop.create_connection(lambda: stream, host, port)
-        return stream
-    secure = SecureTransport(stream, Handshake(context, False, server_hostname or host, limits.GREETING_SECONDS))
-    await loop.create_connection(lambda: secure, host, port)
-    await secure.shaken()
-    stream.connection_made(secure)
-    return stream

@@ -213,7 +213,7 @@ async def _snapshot(store: Store, mailbox: MailboxId) -> list[Letter]:
     pace = Pace()
     while entries := await store.entries(mailbox, last, _SLICE):
         last = entries[-1].uid
-        for letter in await store.letters(mailbox, [entry.uid for entry in entries]):
+        for letter in await store.letters(mailbox, [entry.uid for entry in entries], answers=False):
             letters.append(letter._replace(thread_id="", envelope=b"", bodystructure=b"", parts=b""))
         await pace.breathe()
     return letters

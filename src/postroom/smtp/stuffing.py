@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from postroom.message.octets import only_crlf
+
 _END: Final = b"\r\n.\r\n"
 
 
@@ -68,14 +70,14 @@ class DataReader:
 
     def _look_at_line_ends(self, piece: bytes) -> None:
         # A CRLF is never cut by the pieces' borders, so that each piece can be judged by itself.
-        ends = piece.count(b"\n")
-        if ends != piece.count(b"\r") or ends != piece.count(b"\r\n"):
+        if not only_crlf(piece):
             self.bare = True
         limit = self._line_limit
-        if not ends:
+        first = piece.find(b"\n") + 1
+        if not first:
             self._line += len(piece)
         else:
-            if self._line + piece.find(b"\n") + 1 > limit:
+            if self._line + first > limit:
                 self.overlong = True
             # Only a piece that is longer than the limit can hold a whole line that is.
             if len(piece) > limit and max(map(len, piece.split(b"\n"))) + 1 > limit:
@@ -99,7 +101,7 @@ def stuff(letter: bytes) -> bytes:
     Raises ValueError for a letter with a bare CR or LF, which some servers take for the end of a line, and then of
     the data (CVE-2026-33604).
     """
-    if not letter.count(b"\r\n") == letter.count(b"\r") == letter.count(b"\n"):
+    if not only_crlf(letter):
         raise ValueError("bare CR or LF in a letter")
     ended = letter if not letter or letter.endswith(b"\r\n") else letter + b"\r\n"
     return ((b"\r\n" + ended).replace(b"\r\n.", b"\r\n..") + b".\r\n")[2:]

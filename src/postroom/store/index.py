@@ -16,6 +16,7 @@ import apsw
 from postroom.store import migrations
 
 __all__ = [
+    "BUSY_MILLISECONDS",
     "NewerSchema",
     "OlderSchema",
     "fetch_all",
@@ -34,8 +35,9 @@ PRAGMA cache_size = -16384;
 PRAGMA mmap_size = 268435456;
 PRAGMA journal_size_limit = 67108864;
 """
-_BUSY_MILLISECONDS = 5000
-"""For outsiders (a sqlite3 shell, a backup); our own processes queue at the write lock."""
+BUSY_MILLISECONDS = 5000
+"""For outsiders (a sqlite3 shell, a backup); our own processes queue at the write lock. The writer's transactions
+don't wait so (`apply.batch.begin`): the loop would stand still."""
 
 
 class NewerSchema(Exception):
@@ -52,7 +54,7 @@ def open_index(path: Path, *, read_only: bool = False, make: bool = False) -> ap
     if make:
         flags |= apsw.SQLITE_OPEN_CREATE
     connection = apsw.Connection(str(path), flags=flags)
-    connection.set_busy_timeout(_BUSY_MILLISECONDS)
+    connection.set_busy_timeout(BUSY_MILLISECONDS)
     if not read_only:
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
     connection.execute(_SETTINGS).fetchall()

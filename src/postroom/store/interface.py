@@ -29,12 +29,13 @@ from postroom.store.values import (
     MessageId,
     ModSeq,
     Refused,
+    Span,
     Status,
     Target,
     Uid,
 )
 
-__all__ = ["Blob", "Delivery", "StorageFull", "Store", "StoreFault", "Unreadable"]
+__all__ = ["Blob", "Delivery", "StorageFull", "Store", "StoreBusy", "StoreFault", "Unreadable"]
 
 
 class StoreFault(Exception):
@@ -43,6 +44,10 @@ class StoreFault(Exception):
 
 class StorageFull(StoreFault):
     """No room: ENOSPC, EDQUOT or EFBIG."""
+
+
+class StoreBusy(StoreFault):
+    """Somebody else held the index for as long as may be waited."""
 
 
 class Unreadable(Exception):
@@ -122,11 +127,18 @@ class Store(Protocol):
     async def changes(self, mailbox: MailboxId, since: ModSeq) -> Changes:
         """All that happened after `since`; entries ascend by UID. Who asks after each hint gets little."""
 
-    async def letters(self, mailbox: MailboxId, uids: Sequence[Uid]) -> list[Letter]:
-        """The letters of these UIDs (ascending, at most 500 a call) that are there, ascending."""
+    async def letters(self, mailbox: MailboxId, uids: Sequence[Uid], *, answers: bool = True) -> list[Letter]:
+        """The letters of these UIDs (ascending, at most LETTERS_PER_READ a call) that are there, ascending.
+        Without `answers` (two thirds of the time) envelope, body structure and parts are empty."""
 
     async def read(self, letter: Letter, start: int, length: int) -> bytes:
         """Octets of prefix + blob from `start` on, fewer at its end. Raises `Unreadable`."""
+
+    async def read_each(self, letters: Sequence[Letter], spans: Sequence[Span]) -> list[bytes | Unreadable]:
+        """What `read` gives for each letter (at most LETTERS_PER_READ a call) and its span, or why it can't be
+        read: one letter's damage is its own. All of it is in memory at once: no more may be asked for than that.
+        Letters that lie one behind the other, as those of a mailbox mostly do, are best asked for in their
+        order."""
 
     async def search_text(self, message: MessageId) -> str | None:
         """A letter's decoded text where the indexer has made it; None means: read and decode."""

@@ -81,7 +81,7 @@ _WRITE = """UPDATE mailboxes SET uid_next = ?, highest_modseq = ?, messages = ?,
  first_recent = ?, recent = ? WHERE id = ?"""
 _INSERT = {
     table: f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"
-    for table, columns in (("messages", 16), ("answers", 4), ("entries", 12))
+    for table, columns in (("messages", 17), ("answers", 4), ("entries", 12))
 }
 _THREAD = "INSERT OR IGNORE INTO threads VALUES (?, ?, ?)"
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import errno
 import os
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from postroom.net.limits import BLOB_IN_MEMORY, OPEN_SEGMENTS
 from postroom.store.faults import os_fault
@@ -18,7 +20,18 @@ from postroom.store.records import FRAME_OCTETS, vouches
 from postroom.store.segments import segment_name
 from postroom.store.values import Place
 
-__all__ = ["SegmentReader"]
+__all__ = ["Piece", "SegmentReader"]
+
+_GAP: Final = 4096
+"""Octets between two pieces that are read and dropped: they cost less than another call (measured: 1.2 µs for a
+call, 1.4 µs for 11 KB more)."""
+_RUN: Final = 256 * 1024
+"""Octets of one call: they are still in the processor's cache when they are cut."""
+
+
+Piece = tuple[int, int, int, str | None]
+"""Octets of a segment that belong to one letter: its number, where they begin, how many they are, and the letter's
+email id where they are a payload that is to be held against its frame, since all of it is there."""
 
 
 class SegmentReader:
@@ -44,6 +57,36 @@ class SegmentReader:
         """Octets of a letter's payload from `start` on, fewer at its end. Raises `Unreadable`."""
         length = min(length, place.size - start)
         return self._pread(place.segment, place.offset + start, length) if length > 0 else b""
+
+    def each(self, pieces: Sequence[Piece]) -> list[bytes | None]:
+        """Several letters' octets, with one call for those that lie close together in their order. None where
+        anything is amiss: what that is, `whole` or `part` will tell."""
+        found: list[bytes | None] = []
+        at, count = 0, len(pieces)
+        while at < count:
+            segment, position, size, email_id = pieces[at]
+            start = position if email_id is None else position - FRAME_OCTETS
+            end = position + size
+            first = at
+            at += 1
+            while at < count:
+                # Only indexes: to unpack each piece twice would cost more than it saves.
+                piece = pieces[at]
+                position = piece[1]
+                if not end <= position <= end + _GAP or piece[0] != segment or position + piece[2] - start > _RUN:
+                    break
+                end = position + piece[2]
+                at += 1
+            try:
+                octets = self._pread(segment, start, end - start)
+            except Unreadable:
+                found += [None] * (at - first)
+                continue
+            if at - first == 1 and email_id is None:
+                found.append(octets)
+            else:
+                found += [_cut(octets, start, piece) for piece in pieces[first:at]]
+        return found
 
     def close(self) -> None:
         """Close all files."""
@@ -94,3 +137,13 @@ class SegmentReader:
         descriptor = self._descriptors.pop(segment, None)
         if descriptor is not None:
             os.close(descriptor)
+
+
+def _cut(octets: bytes, start: int, piece: Piece) -> bytes | None:
+    """A piece out of octets that begin at `start`; None where it is not what its frame says."""
+    _, position, size, email_id = piece
+    at = position - start
+    cut = octets[at : at + size]
+    if email_id is None or vouches(octets[max(0, at - FRAME_OCTETS) : at], cut, email_id):
+        return cut
+    return None

@@ -28,7 +28,6 @@ __all__ = [
     "DeliveryFacts",
     "Frame",
     "checksum",
-    "email_id_octets",
     "email_id_text",
     "frame_of",
     "read_facts",
@@ -67,11 +66,6 @@ def email_id_text(octets: bytes) -> str:
     'M00000000000000000000000000000000'
     """
     return "M" + octets.hex()
-
-
-def email_id_octets(text: str) -> bytes:
-    """A letter's id as its record has it."""
-    return bytes.fromhex(text[1:])
 
 
 class BadFrame(ValueError):

@@ -18,6 +18,7 @@ from typing import Concatenate, ParamSpec, TypeVar, cast
 
 import apsw
 
+from postroom.net.limits import BLOB_IN_MEMORY, LETTERS_PER_READ
 from postroom.store import reads
 from postroom.store.apply.batch import Applied
 from postroom.store.blobs import LargeBody, StoredBlob
@@ -27,7 +28,7 @@ from postroom.store.index import migrate as migrate_index
 from postroom.store.index import open_index, require_current
 from postroom.store.interface import Blob, Delivery, StoreFault, Unreadable
 from postroom.store.lock import WriteLock
-from postroom.store.reading import SegmentReader
+from postroom.store.reading import Piece, SegmentReader
 from postroom.store.segments import Segments, sync_folder
 from postroom.store.shipping import Parcel
 from postroom.store.values import (
@@ -47,6 +48,7 @@ from postroom.store.values import (
     ModSeq,
     Place,
     Refused,
+    Span,
     Status,
     Uid,
 )
@@ -177,9 +179,9 @@ class SqliteStore:
         """All that happened after `since`."""
         return self._ask(reads.changes, mailbox, since)
 
-    async def letters(self, mailbox: MailboxId, uids: Sequence[Uid]) -> list[Letter]:
-        """The letters of these UIDs (ascending, at most 500 a call) that are there, ascending."""
-        return self._ask(reads.letters, mailbox, uids)
+    async def letters(self, mailbox: MailboxId, uids: Sequence[Uid], *, answers: bool = True) -> list[Letter]:
+        """The letters of these UIDs (ascending, at most LETTERS_PER_READ a call) that are there, ascending."""
+        return self._ask(reads.letters, mailbox, uids, answers)
 
     async def read(self, letter: Letter, start: int, length: int) -> bytes:
         """Octets of prefix + blob from `start` on, fewer at its end. Raises `Unreadable`."""
@@ -204,6 +206,25 @@ class SqliteStore:
         if start == 0 and length >= place.size:
             return self._reader.whole(place, letter.email_id)
         return self._reader.part(place, start, length)
+
+    async def read_each(self, letters: Sequence[Letter], spans: Sequence[Span]) -> list[bytes | Unreadable]:
+        """What `read` gives for each letter and its span, or why it can't be read. Raises ValueError for more than
+        LETTERS_PER_READ."""
+        if len(letters) > LETTERS_PER_READ:
+            raise ValueError("too many letters at a time")
+        found = self._reader.each(list(map(_piece, letters, spans)))
+        answers: list[bytes | Unreadable] = []
+        for letter, (start, length), octets in zip(letters, spans, found, strict=True):
+            if octets is None:
+                try:
+                    answers.append(await self.read(letter, start, length))
+                except Unreadable as fault:
+                    answers.append(fault)
+            elif start < len(letter.prefix):
+                answers.append(letter.prefix[start : start + length] + octets)
+            else:
+                answers.append(octets)
+        return answers
 
     async def search_text(self, message: MessageId) -> str | None:
         """None: this version has no indexer, and whoever searches reads and decodes."""
@@ -292,6 +313,20 @@ class SqliteStore:
         self._reader.close()
         self._connection.close()
         self._lock.close()
+
+
+def _piece(letter: Letter, span: Span) -> Piece:
+    """What is to be read of a segment for a span of a letter."""
+    size = letter.blob_size
+    start = span[0] - len(letter.prefix)
+    end = start + span[1]
+    if start < 0:
+        start = 0
+    if end >= size:
+        end = size
+        if start == 0 and size <= BLOB_IN_MEMORY:
+            return letter.segment, letter.offset, size, letter.email_id
+    return letter.segment, letter.offset + start, end - start if end > start else 0, None
 
 
 def _drop(parcel: Parcel, settled: asyncio.Future[None]) -> None:

@@ -119,6 +119,10 @@ class Place(NamedTuple):
     size: int
 
 
+Span = tuple[int, int]
+"""First octet of prefix and blob, counted from 0, and how many."""
+
+
 class Entry(NamedTuple):
     """One letter in one mailbox, as a session's view needs it."""
 
@@ -155,6 +159,8 @@ class Letter(NamedTuple):
     """Octets of the blob's header, its closing empty line included; the prefix is not counted."""
     sent: int | None
     """The Date field as seconds since 1970 UTC; None where it is missing or can't be read."""
+    sent_zone: int | None
+    """Minutes east of UTC of the clock that the Date field was written by; None where `sent` is."""
     internal_date: int
     zone: int
     save_date: int
@@ -192,7 +198,6 @@ class Reason(enum.Enum):
     ACCOUNT_EXISTS = "account already exists"
     NO_SUCH_ALIAS = "no such alias"
     TOO_MANY = "too many"
-    MODIFIED = "the letter was changed meanwhile"
     BAD_ADDRESS = "that is no name for an account"
 
 

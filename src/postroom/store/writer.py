@@ -22,8 +22,8 @@ import apsw
 
 from postroom.net.limits import BATCH_CHANGES, BATCH_OCTETS, WRITE_LOCK_SECONDS
 from postroom.net.log import event
-from postroom.store.apply.batch import Applied, Op, Reply, transact
-from postroom.store.interface import StoreFault
+from postroom.store.apply.batch import Applied, Op, Reply, begin, transact
+from postroom.store.interface import StoreBusy, StoreFault
 from postroom.store.lock import RETRY_SECONDS, WriteLock
 from postroom.store.segments import Segment, Segments
 from postroom.store.shipping import Parcel, Shipped, ship
@@ -32,6 +32,8 @@ from postroom.store.values import Change
 __all__ = ["Writer"]
 
 _log = logging.getLogger("postroom.store")
+_OUTSIDER_SECONDS = 0.01
+"""Between two tries where an outsider (a sqlite3 shell, a backup) writes to the index: such take their time."""
 
 
 @dataclass(slots=True)
@@ -155,13 +157,13 @@ class Writer:
         except OSError as error:
             self._refuse(batch.waiting, batch, StoreFault(error.strerror))
             return
-        if free:
-            self._commit(batch)
-        elif self._loop.time() < batch.until:
-            self._loop.call_later(RETRY_SECONDS, self._try_commit, batch)
+        if free and self._commit(batch):
+            return
+        if self._loop.time() < batch.until:
+            self._loop.call_later(_OUTSIDER_SECONDS if free else RETRY_SECONDS, self._try_commit, batch)
         else:
             event(_log, logging.ERROR, "store.lock", seconds=WRITE_LOCK_SECONDS, changes=len(batch.ops))
-            fault = StoreFault("another process holds the index's write lock")
+            fault = StoreBusy("another process holds the index's write lock")
             self._refuse(batch.waiting, batch, fault)
 
     def _refuse(self, waiting: Sequence[_Waiting], batch: _Batch, fault: StoreFault) -> None:
@@ -172,11 +174,14 @@ class Writer:
             each.reply(fault)
         self._finish()
 
-    def _commit(self, batch: _Batch) -> None:
-        for segment in batch.segments.values():
-            # A commit that fails may still turn up after a crash, and then its letters must be there.
-            segment.keep()
+    def _commit(self, batch: _Batch) -> bool:
+        """False where an outsider is in the way, and nothing was tried. The lock is free again either way."""
         try:
+            if not begin(self._connection):
+                return False
+            for segment in batch.segments.values():
+                # A commit that fails may still turn up after a crash, and then its letters must be there.
+                segment.keep()
             applied = transact(self._connection, batch.ops, int(time.time()))
         finally:
             self._lock.release()
@@ -186,6 +191,7 @@ class Writer:
             _close(waiting.item)
         self._finish()
         self._told(applied)
+        return True
 
     def _finish(self) -> None:
         if self._waiting:

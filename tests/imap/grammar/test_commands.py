@@ -178,6 +178,8 @@ def test_what_are_no_arguments_is_refused(reader: str, arguments: bytes) -> None
         (b"a1 N\0OP\r\n", Head(b"a1", b"", 2)),
         (b"a1 " + b"X" * 65 + b"\r\n", Head(b"a1", b"", 2)),
         (b"+ NOOP\r\n", Head(b"*", b"", 0)),
+        (b"a+b NOOP\r\n", Head(b"*", b"", 0)),
+        (b"a\\b NOOP\r\n", Head(b"*", b"", 0)),
         (b"* NOOP\r\n", Head(b"*", b"", 0)),
         (b" NOOP\r\n", Head(b"*", b"", 0)),
         (b"\r\n", Head(b"*", b"", 0)),

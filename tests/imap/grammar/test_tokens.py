@@ -36,7 +36,6 @@ READ = [
     (tokens.read_nstring, b'"NIL"', b"NIL"),
     (tokens.read_number, b"0007,", 7),
     (tokens.read_number, b"4294967295", 2**32 - 1),
-    (tokens.read_nz_number, b"10", 10),
     (tokens.read_number64, b"9223372036854775807", 2**63 - 1),
     (tokens.read_base64, b"AGJvYgBwdw==\r\n", b"\0bob\0pw"),
 ]
@@ -68,8 +67,6 @@ REFUSED = [
     (tokens.read_number, b"4294967296"),
     (tokens.read_number, b"+1"),
     (tokens.read_number, b"\xc2\xb2"),
-    (tokens.read_nz_number, b"0"),
-    (tokens.read_nz_number, b"01"),
     (tokens.read_number64, b"9223372036854775808"),
     (tokens.read_number64, b"99999999999999999999"),
 ]
@@ -166,7 +163,6 @@ def test_strings_are_read_as_they_were_written(value: bytes) -> None:
     for write, read in (
         (tokens.write_string, tokens.read_string),
         (tokens.write_astring, tokens.read_astring),
-        (tokens.write_nstring, tokens.read_nstring),
     ):
         written = write(value)
         assert read(written + b" x", 0) == (value, len(written))
@@ -188,7 +184,6 @@ def test_long_strings_are_written_as_literals_and_nil_as_a_string() -> None:
     assert tokens.write_string(longest + b"x").startswith(b"{1001}\r\n")
     assert tokens.write_astring(b"nil") == b'"nil"'
     assert tokens.write_astring(b"") == b'""'
-    assert tokens.write_nstring(None) == b"NIL"
 
 
 READERS: list[Reader] = [
@@ -202,7 +197,6 @@ READERS: list[Reader] = [
     tokens.read_list_mailbox,
     tokens.read_nstring,
     tokens.read_number,
-    tokens.read_nz_number,
     tokens.read_number64,
     tokens.read_base64,
     tokens.read_literal_head,

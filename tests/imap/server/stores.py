@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from postroom.store.interface import StorageFull, Store, StoreFault, Unreadable
-from postroom.store.values import Expunge, Letter, MailboxId, MessageId, SetFlags, Uid
+from postroom.store.values import Expunge, Letter, MailboxId, MessageId, SetFlags, Span, Uid
 from tests.imap.server.house import House
 
 Wrap = Callable[[Store], Store]
@@ -52,6 +52,11 @@ class Counting(Between):
         self.octets += length
         return await self.store.read(letter, start, length)
 
+    async def read_each(self, letters: Sequence[Letter], spans: Sequence[Span]) -> list[bytes | Unreadable]:
+        self.asked["read_each"] += 1
+        self.octets += sum(length for _, length in spans)
+        return await self.store.read_each(letters, spans)
+
     async def search_text(self, message: MessageId) -> str | None:
         return self.texts.get(message)
 
@@ -76,8 +81,8 @@ class _Damaged(Between):
         self._short = short
         self._gone = gone
 
-    async def letters(self, mailbox: MailboxId, uids: Sequence[Uid]) -> list[Letter]:
-        found = await self.store.letters(mailbox, uids)
+    async def letters(self, mailbox: MailboxId, uids: Sequence[Uid], *, answers: bool = True) -> list[Letter]:
+        found = await self.store.letters(mailbox, uids, answers=answers)
         if self._gone:
             await self.store.commit(Expunge(mailbox, tuple(map(Uid, self._uids)), deleted_only=False))
         return found
@@ -89,6 +94,15 @@ class _Damaged(Between):
                 return octets[:-1]
             raise Unreadable("damaged")
         return octets
+
+    async def read_each(self, letters: Sequence[Letter], spans: Sequence[Span]) -> list[bytes | Unreadable]:
+        found: list[bytes | Unreadable] = []
+        for letter, (start, length) in zip(letters, spans, strict=True):
+            try:
+                found.append(await self.read(letter, start, length))
+            except Unreadable as fault:
+                found.append(fault)
+        return found
 
 
 def damaged(uids: set[int], offset: int = 0, *, short: bool = False, gone: bool = False) -> Wrap:
@@ -103,9 +117,9 @@ class _Suspending(Between):
         if not inspect.iscoroutinefunction(method):
             return method
 
-        async def later(*args: Any) -> Any:
+        async def later(*args: Any, **named: Any) -> Any:
             await asyncio.sleep(0)
-            answer = await method(*args)
+            answer = await method(*args, **named)
             await asyncio.sleep(0)
             return answer
 

@@ -187,6 +187,65 @@ def test_a_damaged_letter_costs_its_own_answer_and_the_command_says_so(
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    "items", [b"BODY.PEEK[HEADER]", b"(BODY.PEEK[HEADER.FIELDS (SUBJECT)] BODY.PEEK[1] BODY.PEEK[9])"]
+)
+@pytest.mark.parametrize("short", [False, True])
+def test_of_many_letters_only_the_damaged_have_no_answer(house: House, items: bytes, short: bool) -> None:
+    house.wrap = damaged({3, 7, 110}, short=short)
+
+    async def run() -> None:
+        sources = [b"Subject: %d\r\n\r\nText %d\r\n" % (n, n) for n in range(1, 121)]
+        async with selected(house, *sources) as (_, client):
+            answers = await ask(client, b"FETCH 1:* " + items)
+            numbers = [n for n in range(1, 121) if n not in (3, 7, 110)]
+            assert [int(line.split()[1]) for line in answers[:-1]] == numbers
+            for number, line in zip(numbers, answers, strict=False):
+                assert b"Subject: %d\r\n\r\n" % number in line
+                assert items.endswith(b"[HEADER]") or b"Text %d\r\n BODY[9] NIL)" % number in line
+            assert answers[-1].startswith(b"NO [CORRUPTION] ")
+
+    asyncio.run(run())
+
+
+def test_a_name_with_a_percent_sign_is_answered_as_any_other(house: House) -> None:
+    async def run() -> None:
+        async with selected(house, *[b"a%d: 1\r\nb: 2\r\n\r\n"] * 5) as (_, client):
+            item = b'HEADER.FIELDS ("a%d" "%s")]'
+            answers = await ask(client, b"FETCH 1:* (BODY.PEEK[%b BODY.PEEK[TEXT])" % item)
+            assert [line.partition(b" {10}\r\n")[2] for line in answers[:-1]] == [
+                b"a%d: 1\r\n\r\n BODY[TEXT] {0}\r\n)"
+            ] * 5
+            assert answers[-1] == b"OK Fetched"
+
+    asyncio.run(run())
+
+
+def test_small_letters_are_read_together_and_never_too_many_at_a_time(house: House) -> None:
+    made = counting(house)
+    source = b"Subject: x\r\n\r\n" + b"x" * (IMAP_FETCH_OCTETS // 10)
+
+    async def run() -> None:
+        async with selected(house, *[source] * 40) as (_, client):
+            client.stream.transport.pause_reading()
+            made[0].clear()
+            await client.send("a FETCH 1:* BODY.PEEK[]")
+            for _ in range(200):
+                await asyncio.sleep(0)
+            assert made[0].asked["read_each"] >= 1
+            assert made[0].octets <= 4 * IMAP_FETCH_OCTETS
+            client.stream.transport.resume_reading()
+            for number in range(1, 41):
+                assert await client.line() == b"* %d FETCH (BODY[] {%d}" % (number, len(source))
+                assert await client.exactly(len(source)) == source
+                assert await client.line() == b")"
+            assert await client.line() == b"a OK Fetched"
+            assert made[0].asked["read_each"] == 5
+            assert made[0].asked["read"] == 0
+
+    asyncio.run(run())
+
+
 def test_a_letter_expunged_while_its_octets_went_away_is_no_damage(house: House) -> None:
     house.wrap = damaged({2}, gone=True)
 

@@ -13,7 +13,7 @@ from postroom.imap.server.refusals import (
     refuse_literal,
 )
 from postroom.net.stream import Farewell
-from postroom.store.interface import StorageFull, StoreFault
+from postroom.store.interface import StorageFull, StoreBusy, StoreFault
 from postroom.store.values import Reason, Refused
 
 
@@ -25,8 +25,9 @@ def test_every_reason_of_the_store_has_words_and_a_code(reason: Reason) -> None:
 
 
 def test_what_went_wrong_in_the_store_is_not_told() -> None:
-    for fault, code in ((StorageFull("/secret/path"), b"OVERQUOTA"), (StoreFault("/secret/path"), b"UNAVAILABLE")):
-        refusal = of_fault(fault)
+    codes = ((StorageFull, b"OVERQUOTA"), (StoreBusy, b"INUSE"), (StoreFault, b"UNAVAILABLE"))
+    for kind, code in codes:
+        refusal = of_fault(kind("/secret/path"))
         assert refusal.code == code
         assert b"secret" not in refusal.text
 

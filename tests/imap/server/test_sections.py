@@ -7,7 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postroom.imap.grammar.fetch import Section, Text, read_section
-from postroom.imap.server.sections import Sections, Span, choose_fields, field_names, size_of
+from postroom.imap.server.sections import (
+    CHOOSER_NAMES,
+    Sections,
+    Span,
+    choose_fields,
+    chooser,
+    extents,
+    field_names,
+    size_of,
+)
 from postroom.message import structure
 from postroom.net.limits import HEADER_OCTETS
 from postroom.store.values import Letter, MessageId, Uid
@@ -30,6 +39,7 @@ def letter_of(source: bytes, prefix: bytes = b"") -> Letter:
         prefix=prefix,
         header_size=facts.header_size,
         sent=facts.sent,
+        sent_zone=facts.sent_zone,
         internal_date=0,
         zone=0,
         save_date=0,
@@ -178,6 +188,40 @@ def test_fields_not_named_are_all_the_others() -> None:
 )
 def test_a_header_of_any_end_keeps_it(header: bytes, chosen: bytes) -> None:
     assert choose_fields(header, frozenset([b"a"]), matching=True) == chosen
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    header=st.lists(
+        st.sampled_from(
+            [b"A", b"a", b"b-", b"B", b":", b" ", b"\t", b"\r\n", b"\n", b"\r", b"\xff", b"a: 1\r\n", b"\n\n"]
+        )
+    ).map(b"".join),
+    names=st.sets(st.sampled_from([b"a", b"b-", b"ab-", b"\xff", b"^]", b"-", b"b"])).map(frozenset),
+)
+def test_a_chooser_chooses_the_same(header: bytes, names: frozenset[bytes]) -> None:
+    for each in (header, header + b"\n\n", header + b"\r\n\r\n"):
+        assert chooser(names)(each) == choose_fields(each, names, matching=True)
+
+
+def test_a_chooser_takes_linear_time_with_as_many_names_as_it_may_have() -> None:
+    names = frozenset([b"a" * length for length in range(1, CHOOSER_NAMES + 1)])
+    header = b"A" * 300_000 + b"\r\n" + b"a: 1\r\n" * 20_000 + b"a\n" * 50_000 + b"\n"
+    assert chooser(names)(header).count(b"a: 1") == 20_000
+    for more in (b"b", b"c" * 60_000):
+        assert chooser(names | {more})(header + b"\n") == choose_fields(header + b"\n", names, matching=True)
+
+
+def test_what_can_be_no_name_names_nothing() -> None:
+    assert field_names([b"", b"a b", b"a:", b"To\r\n\tg", b"X-1", b"\xe4", b"\0"]) == {b"x-1", b"\xe4"}
+
+
+@pytest.mark.parametrize("text", list(Text))
+def test_one_section_alone_is_where_it_is_among_others(text: Text) -> None:
+    for source in (*ZOO.values(), LARGE, b"x: " + b"y" * HEADER_OCTETS):
+        letter, section = letter_of(source, PREFIX), Section(text=text)
+        if text is not Text.MIME:
+            assert extents([(section, None)])(letter) == (extents([(section, None)] * 2)(letter)[0],)
 
 
 @settings(max_examples=200, deadline=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from postroom.imap.server.shortbody import without_extensions
+from postroom.imap.server.shortbody import in_first_revision, without_extensions
 from postroom.message import structure
 from tests.imap.server.zoo import LARGE, ZOO
 
@@ -47,6 +47,36 @@ def test_extension_data_is_cut_off(whole: bytes, short: bytes) -> None:
 def test_what_is_no_body_structure_is_refused(text: bytes) -> None:
     with pytest.raises(ValueError, match="no body structure"):
         without_extensions(text)
+
+
+GLOBAL = b'("MESSAGE" "global" ("A" "b") NIL NIL "8BIT" 99'
+WITHIN = b" " + ENVELOPE + b" " + TEXT + b" NIL NIL NIL NIL) 7"
+
+
+def test_the_first_revision_knows_no_letter_but_rfc822() -> None:
+    rfc822 = b'("MESSAGE" "RFC822" NIL NIL NIL "7BIT" 99 ' + ENVELOPE + b" %b 7 NIL NIL NIL NIL)"
+    whole, plain = GLOBAL + WITHIN + b" NIL NIL NIL NIL)", GLOBAL + b" NIL NIL NIL NIL)"
+    mixed = b"(" + TEXT + b" NIL NIL NIL NIL)%b%b" + b' "MIXED"' + MULTIPART_EXTENSION + b")"
+    for structure_of in (lambda each: each, lambda each: rfc822 % each, lambda each: mixed % (each, rfc822 % each)):
+        assert in_first_revision(structure_of(whole)) == structure_of(plain)
+    assert without_extensions(in_first_revision(mixed % (whole, whole))).count(GLOBAL + b")") == 2
+
+
+def test_what_has_no_such_letter_stays_as_it_is() -> None:
+    named = b'("TEXT" "PLAIN" ("NAME" "global") NIL NIL "7BIT" 5 1 NIL ("INLINE" ("A" "b")) NIL NIL)'
+    for same in (
+        named,
+        b"(" + named + b' "MIXED"' + MULTIPART_EXTENSION + b")",
+        structure.parse(LARGE).bodystructure,
+    ):
+        assert in_first_revision(same) == same
+
+
+def test_a_letter_of_utf8_is_a_part_like_any_other_however_its_type_is_spelled() -> None:
+    letter = b"Content-Type: Message/Global\r\n\r\nSubject: Gr\xc3\xbc\xc3\x9fe\r\n\r\ntext\r\n"
+    assert in_first_revision(structure.parse(letter).bodystructure) == (
+        b'("Message" "global" NIL NIL NIL "7bit" 26 NIL NIL NIL NIL)'
+    )
 
 
 def test_depth_costs_no_stack() -> None:

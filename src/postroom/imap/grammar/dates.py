@@ -19,6 +19,8 @@ _EPOCH: Final = date(1970, 1, 1).toordinal()
 _FIRST_DAY: Final = date.min.toordinal() - _EPOCH
 _LAST_DAY: Final = date.max.toordinal() - _EPOCH
 _LAST_ZONE: Final = 24 * 60 - 1
+_MINUTES: Final = tuple([b" %02d:%02d:" % divmod(minute, 60) for minute in range(24 * 60)])
+_SECONDS: Final = tuple([b"%02d " % second for second in range(60)])
 _DATE_TIME: Final = re.compile(
     rb'"([ 0-9][0-9])-([A-Za-z]{3})-([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) ([+-])([0-9]{2})([0-9]{2})"'
 )
@@ -65,15 +67,11 @@ def day_of(seconds: int, zone: int) -> int:
 def write_date_time(seconds: int, zone: int) -> bytes:
     """A date-time with its quotes. What lies outside of the years 1 to 9999, or a day from UTC, is brought to the
     edge."""
-    zone = max(-_LAST_ZONE, min(zone, _LAST_ZONE))
+    if not -_LAST_ZONE <= zone <= _LAST_ZONE:
+        zone = max(-_LAST_ZONE, min(zone, _LAST_ZONE))
     day, second = divmod(seconds + zone * 60, 86_400)
-    return b'"%b %02d:%02d:%02d %b"' % (
-        _write_day(day),
-        second // 3600,
-        second // 60 % 60,
-        second % 60,
-        _zone(zone),
-    )
+    minute, second = divmod(second, 60)
+    return b"".join((b'"', _write_day(day), _MINUTES[minute], _SECONDS[second], _zone(zone)))
 
 
 def write_date(day: int) -> bytes:
@@ -97,4 +95,4 @@ def _write_day(day: int) -> bytes:
 
 @lru_cache(maxsize=256)
 def _zone(zone: int) -> bytes:
-    return b"%b%02d%02d" % (b"-" if zone < 0 else b"+", *divmod(abs(zone), 60))
+    return b'%b%02d%02d"' % (b"-" if zone < 0 else b"+", *divmod(abs(zone), 60))

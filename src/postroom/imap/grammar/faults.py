@@ -15,5 +15,5 @@ class SyntaxFault(Exception):
 
 
 class NameFault(SyntaxFault):
-    """A string that is well-formed, but no mailbox can have it as a name; the answer is NO [CANNOT], so that a person
-    may try another (RFC 3501 6.3.3, RFC 5530 3)."""
+    """A string is well-formed, but no mailbox can have it as a name; the answer is NO [CANNOT] (RFC 3501 6.3.3,
+    RFC 5530 3)."""

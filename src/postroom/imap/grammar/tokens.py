@@ -205,13 +205,6 @@ def read_number(buffer: bytes, position: int, maximum: int = NUMBER_MAX) -> tupl
     return value, found.end()
 
 
-def read_nz_number(buffer: bytes, position: int) -> tuple[int, int]:
-    """A number above zero, without leading zeros."""
-    if buffer.startswith(b"0", position):
-        raise SyntaxFault("a number is zero or begins with it")
-    return read_number(buffer, position)
-
-
 def read_number64(buffer: bytes, position: int) -> tuple[int, int]:
     """A number of at most 63 bits."""
     return read_number(buffer, position, NUMBER64_MAX)
@@ -245,8 +238,3 @@ def write_astring(value: bytes) -> bytes:
     if len(value) <= QUOTED_MAX and _ASTRING_CHARS.fullmatch(value) is not None and value.upper() != b"NIL":
         return value
     return write_string(value)
-
-
-def write_nstring(value: bytes | None) -> bytes:
-    """A string, or NIL for None."""
-    return b"NIL" if value is None else write_string(value)

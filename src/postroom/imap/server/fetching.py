@@ -22,15 +22,15 @@ from typing import Final, NamedTuple, TypeVar
 from postroom.imap.grammar.commands import Fetch
 from postroom.imap.grammar.dates import write_date_time
 from postroom.imap.grammar.fetch import Body, FetchItem, Item
-from postroom.imap.server.bodies import Answer, Bodies
+from postroom.imap.server.bodies import Bodies, Texts
 from postroom.imap.server.flagging import change_flags
 from postroom.imap.server.letters import slices, some_are_gone
 from postroom.imap.server.refusals import Refusal
 from postroom.imap.server.sections import size_of
 from postroom.imap.server.session import Session
-from postroom.imap.server.shortbody import without_extensions
+from postroom.imap.server.shortbody import in_first_revision, without_extensions
 from postroom.imap.view import View
-from postroom.net.limits import IMAP_FETCH_OCTETS, IMAP_LETTERS_PER_CHANGE
+from postroom.net.limits import IMAP_LETTERS_PER_CHANGE
 from postroom.net.log import event
 from postroom.store.interface import StoreFault, Unreadable
 from postroom.store.values import Entry, Flag, How, Letter, Uid
@@ -38,10 +38,8 @@ from postroom.store.values import Entry, Flag, How, Letter, Uid
 _log: Final = logging.getLogger(__name__)
 Row = TypeVar("Row", Entry, Letter)
 
-_SLICE: Final = 100
-"""Letters whose answers are made at once: half a millisecond or so."""
 _SLICE_OF_BODY: Final = 10
-"""The same where body structures are shortened."""
+"""Letters whose answers are made at once where body structures are shortened: a fraction of a millisecond."""
 
 
 async def fetch(session: Session, command: Fetch) -> bytes:
@@ -87,6 +85,12 @@ class Source(enum.IntEnum):
     VIEW = 0
     ENTRIES = 1
     LETTERS = 2
+    ANSWERS = 3
+    """Letters with what was made of them at delivery."""
+
+
+_SLICES: Final = {Source.VIEW: 500, Source.ENTRIES: 250, Source.LETTERS: 100, Source.ANSWERS: 100}
+"""Letters whose answers are made at once: less than half a millisecond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,7 @@ class Column(NamedTuple):
 
 _COLUMNS: Final = {
     Item.UID: Column(Source.VIEW, b"%d", lambda slice: slice.uids),
-    Item.FLAGS: Column(Source.VIEW, b"%b", lambda slice: map(slice.view.tell_flags, slice.numbers)),
+    Item.FLAGS: Column(Source.VIEW, b"%b", lambda slice: slice.view.tell_all_flags(slice.numbers)),
     Item.INTERNALDATE: Column(
         Source.ENTRIES,
         b"%b",
@@ -119,10 +123,14 @@ _COLUMNS: Final = {
     Item.SIZE: Column(
         Source.ENTRIES, b"%d", lambda slice: [row.size for row in slice.entries] or map(size_of, slice.letters)
     ),
-    Item.ENVELOPE: Column(Source.LETTERS, b"%b", lambda slice: [row.envelope for row in slice.letters]),
-    Item.BODYSTRUCTURE: Column(Source.LETTERS, b"%b", lambda slice: [row.bodystructure for row in slice.letters]),
+    Item.ENVELOPE: Column(Source.ANSWERS, b"%b", lambda slice: [row.envelope for row in slice.letters]),
+    Item.BODYSTRUCTURE: Column(
+        Source.ANSWERS, b"%b", lambda slice: [in_first_revision(row.bodystructure) for row in slice.letters]
+    ),
     Item.BODY: Column(
-        Source.LETTERS, b"%b", lambda slice: [without_extensions(row.bodystructure) for row in slice.letters]
+        Source.ANSWERS,
+        b"%b",
+        lambda slice: [without_extensions(in_first_revision(row.bodystructure)) for row in slice.letters],
     ),
 }
 
@@ -150,16 +158,22 @@ class Plan:
             plain.insert(0, Item.UID)
         bodies = tuple(item for item in items if isinstance(item, Body))
         columns = tuple(_COLUMNS[item] for item in plain)
+        source = max([column.source for column in columns] + [_source(body) for body in bodies])
         words = b"".join(b"%b %b " % (item.value, _COLUMNS[item].form) for item in plain)
         return cls(
             columns,
             bodies,
-            Source.LETTERS if bodies else max(column.source for column in columns),
-            _SLICE_OF_BODY if Item.BODY in plain else _SLICE,
+            source,
+            _SLICE_OF_BODY if Item.BODY in plain else _SLICES[source],
             b"* %d FETCH (" + (words if bodies else words[:-1] + b")\r\n"),
             not read_only and any(not body.peek for body in bodies),
             Item.FLAGS in plain,
         )
+
+
+def _source(body: Body) -> Source:
+    """Offsets of parts are among the answers, those of the header are not."""
+    return Source.ANSWERS if body.section.path else Source.LETTERS
 
 
 class _Fetching:
@@ -221,14 +235,14 @@ class _Fetching:
     def _rows(self, slice: Slice) -> list[bytes]:
         template = self._plan.template
         columns = [column.values(slice) for column in self._plan.columns]
-        return [template % row for row in zip(slice.numbers, *columns, strict=True)]
+        return list(map(template.__mod__, zip(slice.numbers, *columns, strict=True)))
 
     async def _look_up(self, ranges: list[range]) -> Slice:
         """Read what the plan needs of these letters; those that are gone are left out."""
         view, source = self._view, self._plan.source
         numbers: Sequence[int] = ranges[0] if len(ranges) == 1 else list(chain(*ranges))
         uids = view.uids(ranges)
-        if any(map(view.is_gone, uids)):
+        if view.any_gone(uids):
             numbers = [number for number, uid in zip(numbers, uids, strict=True) if not view.is_gone(uid)]
             uids = list(map(view.uid_of, numbers))
             self.missing += sum(map(len, ranges)) - len(uids)
@@ -239,7 +253,7 @@ class _Fetching:
             entries = await self._store.entries(self._mailbox, Uid(uids[0] - 1), len(ranges[0]))
             numbers, uids, entries = self._aligned(numbers, uids, entries)
             return Slice(view, numbers, uids, entries=entries)
-        letters = await self._store.letters(self._mailbox, uids)
+        letters = await self._store.letters(self._mailbox, uids, answers=source is Source.ANSWERS)
         numbers, uids, letters = self._aligned(numbers, uids, letters)
         return Slice(view, numbers, uids, letters=letters)
 
@@ -257,25 +271,18 @@ class _Fetching:
         return [number_of[uid] for uid in uids], uids, rows
 
     async def _answer_with_bodies(self, slice: Slice) -> None:
-        """Read ahead and write, by so much as may be in memory at a time."""
-        batch: list[Answer] = []
-        chosen: list[int] = []
-        cost = 0
-        for at, letter in enumerate(slice.letters):
-            try:
-                answer = await self._bodies.read(letter)
-            except Unreadable:
-                self.missing += 1
-                self.unreadable.append(letter.uid)
-                continue
-            cost += answer.cost
-            chosen.append(at)
-            batch.append(answer)
-            if cost >= IMAP_FETCH_OCTETS or not answer.whole:
-                await self._bodies.write(self._beginnings(slice, chosen), batch)
-                batch, chosen, cost = [], [], 0
-                await self._session.breathe()
-        await self._bodies.write(self._beginnings(slice, chosen), batch)
+        for batch in self._bodies.batches(slice.letters):
+            answers: list[Texts] = []
+            chosen: list[int] = []
+            for at, answer in enumerate(await self._bodies.read(batch), batch.first):
+                if isinstance(answer, Unreadable):
+                    self.missing += 1
+                    self.unreadable.append(slice.uids[at])
+                else:
+                    chosen.append(at)
+                    answers.append(answer)
+            await self._bodies.write(self._beginnings(slice, chosen), answers, batch)
+            await self._session.breathe()
 
     def _beginnings(self, slice: Slice, chosen: list[int]) -> list[bytes]:
         """What stands before the octets in the answers for some of a slice's letters."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from postroom.imap.grammar.dates import day_of
 from postroom.imap.grammar.flags import RECENT
@@ -33,7 +32,6 @@ from postroom.imap.grammar.search import (
 )
 from postroom.imap.server.candidates import Candidate, Look, Need
 from postroom.imap.view import View
-from postroom.message.dates import read_date
 from postroom.message.text import folded
 
 Check = Callable[[Candidate], bool | None]
@@ -210,32 +208,16 @@ def _holds(relation: Relation, day: int, asked: int) -> bool:
 
 
 def _sent(relation: Relation, day: int) -> _Part:
-    """By the day that the Date field names (RFC 3501 6.4.4: "disregarding time and timezone").
-
-    The store has only the moment, in UTC: the field itself is looked at where its zone could make a difference."""
-
-    def written(candidate: Candidate) -> bool:
-        assert candidate.header is not None
-        dates = candidate.header.fields(b"date")
-        sent = read_date(dates[0]) if dates else None
-        return sent is not None and _holds(relation, day_of(sent.seconds, sent.zone), day)
-
-    look = Look(Need.HEADER, written)
+    """By the day that the Date field names (RFC 3501 6.4.4: "disregarding time and timezone")."""
 
     def check(candidate: Candidate) -> bool | None:
         letter = candidate.letter
         if letter is None:
             return None
-        if letter.sent is None:
-            return False
-        earliest, latest = day_of(letter.sent, -_LAST_ZONE), day_of(letter.sent, _LAST_ZONE)
-        return look(candidate) if earliest <= day <= latest else _holds(relation, earliest, day)
+        sent, zone = letter.sent, letter.sent_zone
+        return sent is not None and zone is not None and _holds(relation, day_of(sent, zone), day)
 
-    return _Part(check, frozenset([Need.LETTER, Need.HEADER]))
-
-
-_LAST_ZONE: Final = 99 * 60 + 59
-"""Minutes: the largest zone that a Date field can name."""
+    return _Part(check, frozenset([Need.LETTER]))
 
 
 # --- what stands in the letter

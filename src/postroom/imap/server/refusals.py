@@ -11,7 +11,7 @@ from typing import Final
 
 from postroom.imap.grammar.tokens import literal_at_end
 from postroom.net.stream import Farewell
-from postroom.store.interface import StorageFull, StoreFault
+from postroom.store.interface import StorageFull, StoreBusy, StoreFault
 from postroom.store.values import Reason, Refused
 
 
@@ -89,6 +89,8 @@ def of_fault(fault: StoreFault) -> Refusal:
     """A change that the store could not make durable: nothing of it counts."""
     if isinstance(fault, StorageFull):
         return Refusal(b"No room is left, nothing was changed", b"OVERQUOTA")
+    if isinstance(fault, StoreBusy):
+        return Refusal(b"The store is in use, nothing was changed; try again later", b"INUSE")
     return Refusal(b"Storage failed, nothing was changed; try again later", b"UNAVAILABLE")
 
 

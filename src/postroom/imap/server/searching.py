@@ -121,7 +121,8 @@ class _Searching:
 
     async def _with_letters(self, open: list[Candidate]) -> list[Candidate]:
         """Those candidates that the mailbox still has, with their letters."""
-        letters = await self._store.letters(self._mailbox, [Uid(candidate.uid) for candidate in open])
+        uids = [Uid(candidate.uid) for candidate in open]
+        letters = await self._store.letters(self._mailbox, uids, answers=Need.BODY in self._asked.needs)
         found = {letter.uid: letter for letter in letters}
         for candidate in open:
             candidate.letter = found.get(Uid(candidate.uid))

@@ -11,7 +11,8 @@ blob: the prefix belongs to the letter's own header and is in no part.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 from postroom.imap.grammar.fetch import Section, Text
@@ -19,7 +20,7 @@ from postroom.message.parts import Kind, Part, read_parts
 from postroom.net.limits import HEADER_OCTETS
 from postroom.store.values import Letter
 
-__all__ = ["Sections", "Span", "choose_fields", "field_names", "size_of"]
+__all__ = ["CHOOSER_NAMES", "Sections", "Span", "choose_fields", "chooser", "field_names", "size_of"]
 
 
 class Span(NamedTuple):
@@ -94,9 +95,51 @@ class Sections:
 _CHOSEN: Final = (Text.FIELDS, Text.FIELDS_NOT)
 
 
+Extent = tuple[int, int]
+"""First octet and count, as the store reads them: lighter than a `Span` where there are ten thousand."""
+
+
+Items = Sequence[tuple[Section, tuple[int, int] | None]]
+"""Sections, and what is asked for of each."""
+
+
+def extents(items: Items) -> Callable[[Letter], Sequence[Extent | None]]:
+    """What is to be read of a letter for each item, made ready for many letters."""
+    if len(items) == 1 and items[0][1] is None and not items[0][0].path:
+        return _PLAIN[items[0][0].text]
+
+    def of(letter: Letter) -> Sequence[Extent | None]:
+        sections = Sections(letter)
+        return [_extent(sections.locate(section), partial) for section, partial in items]
+
+    return of
+
+
+def _extent(span: Span | None, partial: tuple[int, int] | None) -> Extent | None:
+    if span is None:
+        return None
+    start, end = span.part(partial)
+    return start, end - start
+
+
+# What is asked for of whole mailboxes. Without `Sections`, of which it must be a part.
+_PLAIN: Final[dict[Text, Callable[[Letter], Sequence[Extent]]]] = {
+    Text.ALL: lambda letter: ((0, len(letter.prefix) + letter.blob_size),),
+    Text.TEXT: lambda letter: ((len(letter.prefix) + letter.header_size, letter.blob_size - letter.header_size),),
+    Text.HEADER: lambda letter: ((0, len(letter.prefix) + letter.header_size),),
+    Text.FIELDS: lambda letter: ((0, min(len(letter.prefix) + letter.header_size, HEADER_OCTETS)),),
+    Text.FIELDS_NOT: lambda letter: ((0, min(len(letter.prefix) + letter.header_size, HEADER_OCTETS)),),
+}
+
+
 def field_names(names: Sequence[bytes]) -> frozenset[bytes]:
-    """A client's names as `choose_fields` holds them against a header's; an empty one names nothing."""
-    return frozenset([name.lower() for name in names if name])
+    """A client's names as `choose_fields` holds them against a header's; what can be no field's name names
+    nothing (RFC 5322 2.2: printable, no colon)."""
+    return frozenset([name.lower() for name in names if _is_name(name)])
+
+
+_is_name: Final = re.compile(rb"[!-9;-~\x80-\xff]++").fullmatch
+"""8-bit letters too, as choosing by them does no harm."""
 
 
 def choose_fields(header: bytes, names: frozenset[bytes], *, matching: bool) -> bytes:
@@ -108,6 +151,38 @@ def choose_fields(header: bytes, names: frozenset[bytes], *, matching: bool) -> 
     closing = _closing(header)
     fields = _fields(header, 0, len(header) - len(closing))
     return b"".join([field for field in fields if (_name(field) in names) is matching]) + closing
+
+
+def chooser(names: frozenset[bytes]) -> Callable[[bytes], bytes]:
+    """`choose_fields` of the named ones, made ready for many headers: half the time where names are few and short,
+    a fraction of a millisecond beforehand."""
+    if not names:
+        return _closing
+    if len(names) > CHOOSER_NAMES or sum(map(len, names)) > _CHOOSER_OCTETS:
+        return partial(choose_fields, names=names, matching=True)
+    initials = b"".join(map(re.escape, sorted({name[:1] for name in names})))
+    words = b"|".join(map(re.escape, sorted(names)))
+    # A line is left at its first octet if no name begins with it. The line end before a field is outside of what is
+    # taken, so that the next field finds one.
+    find = re.compile(
+        rb"\n(?=[%b])((?:%b)[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+)" % (initials, words), re.IGNORECASE
+    ).findall
+
+    def choose(header: bytes) -> bytes:
+        closing = _closing(header)
+        if not closing:
+            return choose_fields(header, names, matching=True)
+        found = find(b"\n" + header)
+        found.append(closing)
+        return b"\n".join(found)
+
+    return choose
+
+
+CHOOSER_NAMES: Final = 32
+"""Each line of a header is held against each name that begins with the same letter."""
+_CHOOSER_OCTETS: Final = 500
+"""Of all names: what takes its time to make ready."""
 
 
 _fields: Final = re.compile(rb"[^\n]++\n?(?:[ \t][^\n]*+\n?)*+|\n(?:[ \t][^\n]*+\n?)*+").findall

@@ -1,4 +1,5 @@
-"""FETCH BODY: the BODYSTRUCTURE that was made at delivery, without its extension data (RFC 3501 7.4.2).
+"""FETCH's forms of the body structure that was made at delivery, which is RFC 9051's whole one: as RFC 3501 has it,
+and without extension data, as BODY has it (RFC 3501 7.4.2).
 
 Pure. The input is our own, well-formed and as deep as limits.MIME_DEPTH lets it be; nothing here recurses even so.
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 _TOKEN = re.compile(rb' *(?:([()])|("(?:[^"\\]|\\.)*")|\{([0-9]{1,20})\}\r\n|([^ ()"{]+))', re.DOTALL)
 
@@ -19,6 +21,8 @@ _TEXT_FIELDS = 8
 """And the lines."""
 _MESSAGE_FIELDS = 10
 """And envelope, body structure, lines."""
+_GLOBAL = b'"global"'
+"""message/global's subtype as `message.bodystructure` writes it, whatever its sender did."""
 
 
 @dataclass(slots=True)
@@ -37,6 +41,25 @@ def without_extensions(bodystructure: bytes) -> bytes:
     Raises ValueError where the bytes aren't a body structure, which the store never holds.
     """
     return _in_one_go(bodystructure) or _by_its_nodes(bodystructure)
+
+
+def in_first_revision(bodystructure: bytes) -> bytes:
+    """The structure by the grammar of RFC 3501 9, which has an envelope and a structure for message/rfc822 only:
+    to its clients message/global (RFC 6532 3.7) is a part like any other. A strict one could not read on."""
+    if _GLOBAL not in bodystructure:
+        return bodystructure
+    cuts: list[tuple[int, int]] = []
+    work = [_read(bodystructure)]
+    while work:
+        fields = work.pop().fields
+        if fields and fields[0].is_list:
+            work.extend(takewhile(lambda each: each.is_list, fields))
+        elif len(fields) >= _MESSAGE_FIELDS and fields[_BASIC_FIELDS].is_list:
+            if bodystructure[fields[1].start : fields[1].end] == _GLOBAL:
+                cuts.append((fields[_BASIC_FIELDS - 1].end, fields[_MESSAGE_FIELDS - 1].end))
+            else:
+                work.append(fields[_BASIC_FIELDS + 1])
+    return _without(bodystructure, cuts)
 
 
 # --- letters of multiparts and leaves without literals, as nearly all are: a match for each part
@@ -98,11 +121,15 @@ def _by_its_nodes(bodystructure: bytes) -> bytes:
             kept = _BASIC_FIELDS
         if len(fields) > kept:
             cuts.append((fields[kept - 1].end, body.end - 1))
+    return _without(bodystructure, cuts)
+
+
+def _without(text: bytes, cuts: list[tuple[int, int]]) -> bytes:
     pieces, at = [], 0
     for start, end in sorted(cuts):
-        pieces.append(bodystructure[at:start])
+        pieces.append(text[at:start])
         at = end
-    pieces.append(bodystructure[at:])
+    pieces.append(text[at:])
     return b"".join(pieces)
 
 

@@ -12,7 +12,8 @@ from postroom.net.log import event
 from postroom.store.apply import accounts, flags, leaving, letters, mailboxes
 from postroom.store.apply.letters import FileLetter
 from postroom.store.faults import is_of_the_ground, sqlite_fault
-from postroom.store.interface import StoreFault
+from postroom.store.index import BUSY_MILLISECONDS
+from postroom.store.interface import StorageFull, StoreFault
 from postroom.store.ledger import Ledger
 from postroom.store.values import (
     AddAccount,
@@ -36,7 +37,7 @@ from postroom.store.values import (
     TellAccount,
 )
 
-__all__ = ["Applied", "Op", "Reply", "apply", "transact"]
+__all__ = ["Applied", "Op", "Reply", "apply", "begin", "transact"]
 
 _log = logging.getLogger("postroom.store")
 
@@ -55,8 +56,23 @@ class Applied:
     accounts: bool = False
 
 
+def begin(connection: apsw.Connection) -> bool:
+    """Begin the transaction that `transact` is to fill; False where an outsider (a sqlite3 shell, a backup) has one
+    under way. Never waits. Any other trouble is met again, and told, by `transact`."""
+    connection.set_busy_timeout(0)
+    try:
+        connection.execute("BEGIN IMMEDIATE").fetchall()
+    except apsw.BusyError:
+        return False
+    except apsw.Error:
+        return True
+    finally:
+        connection.set_busy_timeout(BUSY_MILLISECONDS)
+    return True
+
+
 def transact(connection: apsw.Connection, ops: Sequence[Op], now: int) -> Applied:
-    """Make all of `ops` durable in one transaction. The caller holds the write lock.
+    """Make all of `ops` durable in one transaction. The caller holds the write lock, and may have begun.
 
     `now` is in seconds since 1970 UTC. Where the index or its disk fails, nothing is done and every op has the
     fault. An op that breaks for a reason of its own must not take the others with it: then they are done one by
@@ -66,8 +82,11 @@ def transact(connection: apsw.Connection, ops: Sequence[Op], now: int) -> Applie
         return apply(connection, ops, now)
     except Exception as error:
         if isinstance(error, apsw.Error) and is_of_the_ground(error):
-            event(_log, logging.ERROR, "store.index", trace=error, changes=len(ops))
-            return Applied([sqlite_fault(connection, error)] * len(ops))
+            fault = sqlite_fault(connection, error)
+            # A full disk is nothing that a traceback would explain, and the log may lie on it.
+            trace = None if isinstance(fault, StorageFull) else error
+            event(_log, logging.ERROR, "store.index", trace=trace, changes=len(ops), reason=fault)
+            return Applied([fault] * len(ops))
         if len(ops) == 1:
             event(_log, logging.ERROR, "store.change", trace=error, change=type(ops[0]).__name__)
             return Applied([StoreFault("a change that can't be made")])
@@ -82,7 +101,8 @@ def transact(connection: apsw.Connection, ops: Sequence[Op], now: int) -> Applie
 
 def apply(connection: apsw.Connection, ops: Sequence[Op], now: int) -> Applied:
     """The same, all or nothing. Raises whatever stops one of them, after nothing was done."""
-    connection.execute("BEGIN IMMEDIATE").fetchall()
+    if not connection.in_transaction:
+        connection.execute("BEGIN IMMEDIATE").fetchall()
     try:
         ledger = Ledger(connection, now)
         replies: list[Reply | StoreFault] = [_answer(ledger, op) for op in ops]

@@ -76,6 +76,7 @@ def _write(ledger: Ledger, letter: FileLetter, message: int) -> tuple[int, ...]:
             facts.header_size,
             PARSER,
             facts.sent,
+            facts.sent_zone,
             facts.message_id,
             struct.pack(f">{len(references)}q", *references),
             facts.subject,

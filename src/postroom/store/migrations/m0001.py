@@ -94,6 +94,7 @@ CREATE TABLE messages (              -- narrow: what scans over many letters nee
     header_size INTEGER NOT NULL,
     parser INTEGER NOT NULL,
     sent INTEGER,
+    sent_zone INTEGER,
     message_id INTEGER,              -- signed 64-bit hash of the header field
     refs BLOB NOT NULL,              -- hashes of its References, 8 octets each, big-endian, oldest first
     subject TEXT NOT NULL,
