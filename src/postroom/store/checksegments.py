@@ -69,7 +69,7 @@ class _Rows:
                 AND (offset, id) > (?, ?) ORDER BY offset, id LIMIT ?""",
                 (self._segment, self._after[0], self._end, *self._after, _SLICE),
             ).fetchall()
-            self._slice = [_Row(*row) for row in reversed(rows)]
+            self._slice = [_Row._make(row) for row in reversed(rows)]
             self._exhausted = len(rows) < _SLICE
         return self._slice[-1] if self._slice else None
 
