@@ -15,4 +15,4 @@ def scaled(test: int, soak: int) -> int:
 LETTERS = scaled(30, 500)
 """Letters that each real client carries."""
 ROUNDS = scaled(20, 200)
-"""kill -9 of the whole group under load."""
+"""kill -9 of the whole group under load, and of each role alone."""

@@ -16,7 +16,7 @@ import pytest
 from tests.faults.load import Load, Record, body
 from tests.house import ALICE, BOB, House
 from tests.mailbag import imap, without_trace
-from tests.scale import ROUNDS, scaled
+from tests.scale import ROUNDS
 
 _ID = re.compile(rb"^Message-ID: <([^>]*)>\r$", re.MULTILINE)
 _UID = re.compile(rb"UID (\d+)")
@@ -97,7 +97,7 @@ def test_one_role_is_killed_and_the_others_go_on(tmp_path: Path, role: str) -> N
     record, ledgers = Record(), [Ledger(ALICE), Ledger(BOB)]
     dice = random.Random(role)
     with House(tmp_path, workers=2) as house:
-        for number in range(scaled(3, 30)):
+        for number in range(ROUNDS):
             with Load(house, record, f"round{number}", stay=True):
                 record.wait_for(len(record.acknowledged) + dice.randrange(1, 60))
                 pids = house.pids()

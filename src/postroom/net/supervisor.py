@@ -33,7 +33,7 @@ STOP_SECONDS = 9.0
 RESTART_SECONDS = 0.2
 """A role that lived shorter than RESTART_STEADY waits so long for its next start, doubling up to RESTART_MOST."""
 RESTART_MOST = 5.0
-RESTART_STEADY = 5.0
+RESTART_STEADY = 1.0
 FIRST_TRIES = 3
 """Starts of a role before the first `on_ready`; then the whole start has failed."""
 
