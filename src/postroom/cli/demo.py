@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,10 +57,16 @@ def _tell(made: Demo, listeners: Sequence[Bound]) -> None:
         markup=False,
     )
     console.print(
-        f"Watch the conversations from another terminal:  postroom trace --follow --config {made.config.path}",
+        f"Watch the conversations from another terminal:  {_program()} trace --follow --config {made.config.path}",
         markup=False,
     )
     console.print("Ctrl-C ends the demo.")
+
+
+def _program() -> str:
+    """How this program was called: it need not be on the PATH."""
+    called = Path(sys.argv[0])
+    return str(called.absolute()) if called.name == "postroom" else f"{sys.executable} -m postroom"
 
 
 def _card(made: Demo, listeners: Sequence[Bound]) -> Table:

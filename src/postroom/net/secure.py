@@ -243,7 +243,8 @@ class SecureTransport(asyncio.Transport, asyncio.BufferedProtocol):
             for at in range(0, len(view), _PIECE):
                 self._tls.write(view[at : at + _PIECE])
                 records.append(self._outgoing.read())
-            self._raw.writelines(records)
+            # Not writelines: asyncio's of Python 3.12 and 3.13 forgets to hold the writer back (CVE-2024-12254).
+            self._raw.write(b"".join(records))
         except ssl.SSLError:
             self.abort()
 
