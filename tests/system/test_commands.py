@@ -85,6 +85,17 @@ def test_a_wrong_configuration_is_one_line_and_exit_2(
     assert _one_line(done.stderr), done.stderr
 
 
+@pytest.mark.parametrize("settings", ["store = 'postgresql://db'", "[tls]\ncertificate = 'a.pem'\nkey = 'a.key'"])
+@pytest.mark.parametrize("command", [["account", "list"], ["alias", "list"]])
+def test_accounts_of_a_site_that_can_not_be_served_are_one_line_and_exit_2(
+    tmp_path: Path, command: list[str], settings: str
+) -> None:
+    (tmp_path / "postroom.toml").write_text(settings)
+    done = _postroom(*command, cwd=tmp_path)
+    assert done.returncode == 2
+    assert _one_line(done.stderr), done.stderr
+
+
 def test_no_configuration_is_said_so(tmp_path: Path) -> None:
     done = _postroom("serve", cwd=tmp_path)
     assert done.returncode == 2

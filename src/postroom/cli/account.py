@@ -13,7 +13,7 @@ import click
 
 from postroom.accounts.directory import account_name
 from postroom.cli.main import Failure, config_option, read_config
-from postroom.config import Config
+from postroom.config import Config, ConfigError
 from postroom.site.office import Office, OfficeClosed, open_office
 from postroom.store.values import Account, AddAccount, Reason, Refused, RemoveAccount, SwitchAccount
 
@@ -29,6 +29,8 @@ def at_the_office(config: Config, work: Callable[[Office], Awaitable[T]]) -> T:
 
     try:
         return asyncio.run(run())
+    except ConfigError as e:
+        raise click.UsageError(f"{config.path}: {e}") from None
     except OfficeClosed as e:
         raise Failure(str(e)) from None
 
