@@ -173,7 +173,7 @@ def test_a_follower_hears_the_sessions_it_wants_as_they_speak() -> None:
         heard = await waiting
         assert heard == Heard(imap, imap.rows[-1]) and heard.row.who is Who.CLIENT
         assert heard.row.kind is Kind.LINE
-        await hearing.aclose()  # type: ignore[attr-defined]
+        await hearing.aclose()
         assert not tap.followers
 
     asyncio.run(story())

@@ -12,7 +12,7 @@ import itertools
 import secrets
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -170,9 +170,10 @@ class Conversation:
         """The rows that are kept, the oldest first."""
         return tuple(self._rows)
 
-    def record(self) -> Record:
-        """The conversation as it stands, as a value."""
-        return Record(self.id, self.protocol, self.peer, self.account, self.began, self.ended, tuple(self._rows))
+    def record(self, rows: tuple[Row, ...] | None = None) -> Record:
+        """The conversation as it stands, as a value; with `rows`, of these alone."""
+        kept = tuple(self._rows) if rows is None else rows
+        return Record(self.id, self.protocol, self.peer, self.account, self.began, self.ended, kept)
 
     @property
     def octets(self) -> int:
@@ -272,7 +273,7 @@ class Follower:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def heard(self) -> AsyncIterator[Heard]:
+    async def heard(self) -> AsyncGenerator[Heard, None]:
         """The rows, without end; leaving the iteration (`aclose`) ends the following."""
         try:
             while True:

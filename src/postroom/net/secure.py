@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import Protocol
+from typing import Protocol, cast
 
 from postroom.net import limits
 from postroom.net.hello import FirstFlight, Unwelcome
@@ -315,3 +315,14 @@ class SecureTransport(asyncio.Transport, asyncio.BufferedProtocol):
     def get_extra_info(self, name: str, default: object = None) -> object:
         """`ssl_object`, and what the socket's transport knows."""
         return self._tls if name == "ssl_object" else self._raw.get_extra_info(name, default)
+
+
+async def upgrade(
+    transport: asyncio.Transport, protocol: asyncio.BaseProtocol, handshake: Handshake
+) -> asyncio.Transport:
+    """Shake hands over a socket's open transport, whose protocol a `Reader` is. Raises as `shaken` does."""
+    secure = SecureTransport(cast(Reader, protocol), handshake)
+    transport.set_protocol(secure)
+    secure.connection_made(transport)
+    await secure.shaken()
+    return secure

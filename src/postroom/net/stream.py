@@ -28,21 +28,9 @@ from postroom.net.ends import EndOfStream as EndOfStream
 from postroom.net.ends import Farewell as Farewell
 from postroom.net.ends import Truncated as Truncated
 from postroom.net.hello import Unwelcome
-from postroom.net.secure import SecureTransport
+from postroom.net.secure import upgrade
 from postroom.net.transport import Address as Address
 from postroom.net.transport import Handshake, Upgrade, address, rooms
-
-
-async def upgrade(
-    transport: asyncio.Transport, protocol: asyncio.BaseProtocol, handshake: Handshake
-) -> asyncio.Transport:
-    """Shake hands over a socket's transport."""
-    assert isinstance(protocol, Stream)
-    secure = SecureTransport(protocol, handshake)
-    transport.set_protocol(secure)
-    secure.connection_made(transport)
-    await secure.shaken()
-    return secure
 
 
 class Stream(asyncio.BufferedProtocol):

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from postroom.net import http
 from postroom.net.limits import BAD_COMMANDS, POP3_COMMAND_OCTETS
 from postroom.net.log import event
 from postroom.net.stream import DeadlineExpired, EndOfStream, Farewell, LineTooLong, Stream
@@ -80,8 +81,6 @@ ROWS: Final = (
 TABLE: Final[Mapping[bytes, Row]] = {row.keyword: row for row in ROWS}
 
 _FAREWELLS: Final = {Farewell.SHUTDOWN: replies.CLOSING, Farewell.ACCOUNT: replies.ACCOUNT_CHANGED}
-_HTTP: Final = frozenset(b"GET HEAD POST PUT PATCH DELETE OPTIONS CONNECT TRACE PRI".split())
-"""A browser was led here (ALPACA, CVE-2021-3618): its request's body could hold commands."""
 _KEYWORD: Final = re.compile(rb"[A-Z]{3,4}")
 _WORD: Final = re.compile(rb"[A-Za-z0-9_-]{1,20}")
 """No mechanism's name is longer (RFC 4422 3.1)."""
@@ -175,7 +174,7 @@ def _understood(session: Session, line: bytes) -> tuple[Row, bytes]:
 def _look_for_http(line: bytes) -> None:
     """Close at once where another protocol is spoken: a method of HTTP, or a header's field."""
     word = line.partition(b" ")[0].strip().upper()
-    if word in _HTTP or word.endswith(b":"):
+    if word in http.METHODS or word.endswith(b":"):
         raise Closing(None)
 
 

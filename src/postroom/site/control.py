@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import replace
 from typing import cast
 
 from postroom.net.conversation import Conversation, Tap
@@ -21,10 +20,9 @@ def handlers(tap: Tap) -> Mapping[str, Handler]:
 
     async def follow(asked: Values) -> AsyncGenerator[Values, None]:
         follower = tap.follow(lambda one: _wanted(asked, one))
-        async with aclosing(cast(AsyncGenerator[object, None], follower.heard())):
-            async for heard in follower.heard():
-                record = replace(heard.conversation.record(), rows=(heard.row,))
-                yield cast(Values, record.to_json())
+        async with aclosing(follower.heard()) as rows:
+            async for heard in rows:
+                yield cast(Values, heard.conversation.record((heard.row,)).to_json())
 
     return {"conversations": conversations, "follow": follow}
 

@@ -6,7 +6,6 @@ while a server runs; without one, they are opened here.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator
@@ -19,7 +18,7 @@ from postroom.accounts.local import LocalAuthority
 from postroom.accounts.remote import RemoteAuthority
 from postroom.accounts.secrets import SecretsFault
 from postroom.config import Config
-from postroom.net.ipc import Failed, Unreachable
+from postroom.net.ipc import Failed
 from postroom.site.lock import server_runs
 from postroom.site.places import Places
 from postroom.site.prepare import prepare
@@ -27,9 +26,6 @@ from postroom.store.index import NewerSchema, OlderSchema
 from postroom.store.interface import Store, StoreFault
 from postroom.store.sqlite import open_store
 from postroom.store.values import TellAccount
-
-_TRIES = 20
-_TRY_SECONDS = 0.25
 
 
 class OfficeClosed(Exception):
@@ -50,39 +46,28 @@ class Office:
 
 @contextlib.asynccontextmanager
 async def open_office(config: Config) -> AsyncIterator[Office]:
-    """The office of a site, whether its server is up or down. Raises `OfficeClosed`, also for what fails within."""
+    """The office of a site, whether its server is up or down. Raises ConfigError, and `OfficeClosed`, also for what
+    fails within."""
     try:
         prepare(config)
         store = await open_store(config.root, name=f"cli-{os.getpid()}")
     except (OSError, apsw.Error, StoreFault, NewerSchema, OlderSchema) as e:
         raise OfficeClosed(f"{config.root}: {e}") from None
     try:
-        async with contextlib.aclosing(_Closing(await _authority(config))) as held:
-            yield Office(store, held.authority)
+        authority = _authority(config)
+        try:
+            yield Office(store, authority)
+        finally:
+            await authority.close()
     except (StoreFault, SecretsFault) as e:
         raise OfficeClosed(str(e)) from None
-    except (Unreachable, Failed, TimeoutError):
+    except (Failed, TimeoutError):
         raise OfficeClosed("the server's auth role does not answer: see the server's log") from None
     finally:
         await store.close()
 
 
-@dataclass(frozen=True, slots=True)
-class _Closing:
-    """An authority that is let go of at the end."""
-
-    authority: Authority
-
-    async def aclose(self) -> None:
-        await self.authority.close()
-
-
-async def _authority(config: Config) -> Authority:
+def _authority(config: Config) -> Authority:
+    """Whoever has the secrets. A server that is just starting is waited for by the remote one."""
     places = Places(config.root)
-    for _ in range(_TRIES):
-        if not server_runs(places):
-            return LocalAuthority(config.root)
-        if places.authority.exists():
-            return RemoteAuthority(places.authority)
-        await asyncio.sleep(_TRY_SECONDS)
-    raise OfficeClosed("the server is up, but its auth role does not answer: see its log")
+    return RemoteAuthority(places.authority) if server_runs(places) else LocalAuthority(config.root)

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from typing import Final
 
+from postroom.net import http
 from postroom.net.limits import BAD_COMMANDS, SMTP_COMMAND_OCTETS
 from postroom.net.log import event
 from postroom.net.stream import DeadlineExpired, EndOfStream, Farewell, LineTooLong, Stream
@@ -42,10 +43,6 @@ _FAREWELLS: Final = {Farewell.SHUTDOWN: R421_CLOSING, Farewell.ACCOUNT: R421_ACC
 _SYNTAX: Final[dict[type[SyntaxFault], Reply]] = {LineEndFault: R500_BAD_LINE, ControlFault: R501_CONTROL}
 _TURNS_BEFORE_GREETING: Final = 2
 """Turns of the loop in which octets that have already come reach the stream, whatever the loop."""
-_HTTP: Final = frozenset(
-    (b"GET", b"POST", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"CONNECT", b"TRACE", b"PATCH", b"PRI")
-)
-"""A browser was led here (ALPACA, CVE-2021-3618): its request's body could hold commands."""
 
 
 async def serve(stream: Stream, service: SmtpService) -> None:
@@ -136,7 +133,7 @@ async def _obey(session: Session, line: bytes) -> bytes:
 def _look_for_http(line: bytes) -> None:
     """Close at once where another protocol is spoken: a method of HTTP, or a header's field."""
     word = line.partition(b" ")[0].strip().upper()
-    if word in _HTTP or word.endswith(b":"):
+    if word in http.METHODS or word.endswith(b":"):
         raise Closing(None)
 
 

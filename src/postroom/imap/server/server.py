@@ -17,6 +17,7 @@ from postroom.imap.server.login import refuse_in_clear
 from postroom.imap.server.refusals import Goodbye, Refusal, announces_unasked, farewell, mailbox_gone, of_fault
 from postroom.imap.server.session import ImapService, Session, State
 from postroom.imap.server.table import EXTENSIONS, TABLE, Mask, Row
+from postroom.net import http
 from postroom.net.limits import BAD_COMMANDS, CLOSE_SECONDS, IMAP_APPEND_BEFORE_LOGIN
 from postroom.net.log import event
 from postroom.net.stream import DeadlineExpired, EndOfStream, LineTooLong, Stream
@@ -24,10 +25,6 @@ from postroom.store.interface import StoreFault
 
 _logger = logging.getLogger(__name__)
 
-_HTTP: Final = frozenset(
-    (b"GET", b"POST", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"CONNECT", b"TRACE", b"PATCH", b"PRI")
-)
-"""A browser was led here (ALPACA, CVE-2021-3618): its request's body could hold commands."""
 _TOO_LONG: Final = "the command is too long"
 
 
@@ -88,7 +85,7 @@ async def _answer(session: Session, line: bytes) -> None:
     # must not carry it into the tap.
     session.tag = head.tag if session.account is not None or b" " in line else b"*"
     row = TABLE.get(head.verb)
-    if row is None and head.tag.upper() in _HTTP:
+    if row is None and head.tag.upper() in http.METHODS:
         raise _HangUp
     try:
         text = await _obey(session, head, row, line)
