@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from postroom.store.apply.mailboxes import add_mailbox
 from postroom.store.index import migrate, open_index
 from postroom.store.ledger import MAX_UID, Counters, Ledger
+from postroom.store.usage import Count, Use
 from postroom.store.values import AccountId, Flag, MailboxId
 
 _NOW = 1_700_000_000
@@ -24,6 +25,10 @@ def connection(tmp_path: Path) -> Iterator[apsw.Connection]:
     migrate(connection)
     yield connection
     connection.close()
+
+
+def _use() -> Use:
+    return Use(Count(0, 0, 0, 0, 0, 0), Count(0, 0, 0, 0, 0, 0))
 
 
 def _counters(connection: apsw.Connection, mailbox: MailboxId) -> Counters:
@@ -39,7 +44,7 @@ def _new(connection: apsw.Connection) -> MailboxId:
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 31), st.integers(0, 100)), max_size=8), st.data())
 def test_counters_are_what_counting_gives(arrivals: list[tuple[int, int]], data: st.DataObject) -> None:
-    mailbox = Counters(MailboxId(1), 1, "x", 1, 1, 1, 0, 0, 0, 0, 1, 0)
+    mailbox = Counters(_use(), MailboxId(1), 1, "x", 1, 1, 1, 0, 0, 0, 0, 1, 0)
     entries = {mailbox.arrived(flags, size): (flags, size) for flags, size in arrivals}
     for uid in list(entries):
         match data.draw(st.sampled_from(["keep", "go", "flag"])):
@@ -55,10 +60,12 @@ def test_counters_are_what_counting_gives(arrivals: list[tuple[int, int]], data:
     assert mailbox.unseen == sum(not flags & Flag.SEEN for flags, _ in entries.values())
     assert mailbox.deleted == sum(bool(flags & Flag.DELETED) for flags, _ in entries.values())
     assert mailbox.size == sum(size for _, size in entries.values())
+    for count in (mailbox.use.own, mailbox.use.domain):
+        assert (count.octets, count.letters) == (mailbox.size, mailbox.messages)
 
 
 def test_the_last_uid_is_given_and_no_further_one() -> None:
-    mailbox = Counters(MailboxId(1), 1, "x", 1, MAX_UID, 1, 0, 0, 0, 0, 1, 0)
+    mailbox = Counters(_use(), MailboxId(1), 1, "x", 1, MAX_UID, 1, 0, 0, 0, 0, 1, 0)
     assert mailbox.has_room(1)
     assert not mailbox.has_room(2)
     assert mailbox.arrived(0, 1) == MAX_UID
@@ -66,7 +73,7 @@ def test_the_last_uid_is_given_and_no_further_one() -> None:
 
 
 def test_letters_that_came_before_recent_was_taken_do_not_count_when_they_go() -> None:
-    mailbox = Counters(MailboxId(1), 1, "x", 1, 5, 1, 4, 4, 0, 0, 3, 2)
+    mailbox = Counters(_use(), MailboxId(1), 1, "x", 1, 5, 1, 4, 4, 0, 0, 3, 2)
     mailbox.went(1, 0, 0)
     assert mailbox.recent == 2
     mailbox.went(3, 0, 0)

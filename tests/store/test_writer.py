@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import cast
 
 import apsw
 import pytest
@@ -17,7 +18,7 @@ import pytest
 from postroom.message.structure import parse
 from postroom.net.limits import BATCH_CHANGES, BATCH_OCTETS, BLOB_IN_MEMORY
 from postroom.store import writer as module
-from postroom.store.apply import flags
+from postroom.store.apply import batch
 from postroom.store.blobs import LargeBody
 from postroom.store.check import check
 from postroom.store.interface import Delivery, StorageFull, StoreBusy, StoreFault
@@ -186,7 +187,7 @@ def test_a_change_that_breaks_does_not_take_the_others_with_it(
         raise ZeroDivisionError
 
     async def story(store: SqliteStore, inbox: Mailbox) -> None:
-        monkeypatch.setattr(flags, "take_recent", broken)
+        monkeypatch.setitem(cast(dict[object, object], batch.APPLY), TakeRecent, broken)
         first, lost, second = await asyncio.gather(
             file(store, inbox),
             store.commit(TakeRecent(inbox.id)),

@@ -225,6 +225,10 @@ MAILBOXES_PER_ACCOUNT: Final = 10_000
 SUBSCRIPTIONS_PER_ACCOUNT: Final = 10_000
 ALIAS_TARGETS: Final = 1000
 ACCOUNT_OCTETS: Final = 255
+STORY_CHARACTERS: Final = 4000
+"""Of what is known to have happened to one letter: its arrival and the latest."""
+STORY_LINE_CHARACTERS: Final = 400
+"""Of one thing that happened."""
 HINTS_PER_DATAGRAM: Final = 200
 HINTS_LOOK_SECONDS: Final = 30.0
 """Watchers look for themselves so often, whatever the hints said."""

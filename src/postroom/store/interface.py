@@ -23,11 +23,13 @@ from postroom.store.values import (
     Changes,
     Entry,
     Filed,
+    Happening,
     Letter,
     Mailbox,
     MailboxId,
     MessageId,
     ModSeq,
+    Quota,
     Refused,
     Span,
     Status,
@@ -83,6 +85,10 @@ class Delivery:
     """Seconds since 1970 UTC."""
     zone: int = 0
     """Minutes east of UTC."""
+    by: str = ""
+    """Whose session brings it, for the letter's story."""
+    note: str = ""
+    """What else its story is to begin with: sender, verdicts. One line."""
 
 
 class Store(Protocol):
@@ -104,6 +110,9 @@ class Store(Protocol):
 
     async def aliases(self) -> list[Alias]:
         """All aliases, by name."""
+
+    async def quota(self, account: AccountId) -> Quota | None:
+        """What an account and its domain keep, and what they may; None where it is gone."""
 
     # --- mailboxes
 
@@ -143,6 +152,9 @@ class Store(Protocol):
     async def search_text(self, message: MessageId) -> str | None:
         """A letter's decoded text where the indexer has made it; None means: read and decode."""
 
+    async def story(self, message: MessageId) -> list[Happening]:
+        """What happened to a letter, oldest first: its arrival, and the latest of what came after."""
+
     # --- changes
 
     def blob(self) -> Blob:
@@ -150,7 +162,8 @@ class Store(Protocol):
 
     async def deliver(self, delivery: Delivery) -> tuple[Filed | Refused, ...]:
         """File a letter; an answer per target, in order. A target whose mailbox is gone is `Refused`, the others
-        have it. Raises `StoreFault`."""
+        have it. Where one target's account or domain has no room, nobody has it, and those without room are
+        OVER_QUOTA: whoever brought it can't be told "for some". Raises `StoreFault`."""
 
     async def commit(self, change: Change) -> Answer:
         """Make one change durable (batched with all that came in the same turn). Raises `StoreFault`."""

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 import apsw
 
-from postroom.store.values import Flag, MailboxId, Uid
+from postroom.store.index import fetch_one
+from postroom.store.usage import Usages, Use
+from postroom.store.values import NO_QUOTAS, Flag, MailboxId, Quotas, Uid
 
 __all__ = ["MAX_UID", "Counters", "Ledger"]
 
@@ -28,6 +30,8 @@ Row = tuple[Value, ...]
 class Counters:
     """One mailbox's row, as the transaction has it now."""
 
+    use: Use
+    """What its owner keeps, shared by all mailboxes of the account."""
     id: MailboxId
     owner: int
     name: str
@@ -59,6 +63,7 @@ class Counters:
         self.deleted += count if flags & _DELETED else 0
         self.size += size
         self.recent += count
+        self.use.add(size, count)
         return Uid(first)
 
     def went(self, uid: int, flags: int, size: int) -> None:
@@ -68,6 +73,7 @@ class Counters:
         self.deleted -= 1 if flags & _DELETED else 0
         self.size -= size
         self.recent -= 1 if uid >= self.first_recent else 0
+        self.use.add(-size, -1)
 
     def flagged(self, before: int, after: int, count: int) -> None:
         """Count `count` entries whose flags went from `before` to `after`."""
@@ -81,7 +87,7 @@ _WRITE = """UPDATE mailboxes SET uid_next = ?, highest_modseq = ?, messages = ?,
  first_recent = ?, recent = ? WHERE id = ?"""
 _INSERT = {
     table: f"INSERT INTO {table} VALUES ({', '.join('?' * columns)})"
-    for table, columns in (("messages", 17), ("answers", 4), ("entries", 12))
+    for table, columns in (("messages", 17), ("answers", 4), ("entries", 12), ("stories", 2))
 }
 _THREAD = "INSERT OR IGNORE INTO threads VALUES (?, ?, ?)"
 
@@ -89,9 +95,10 @@ _THREAD = "INSERT OR IGNORE INTO threads VALUES (?, ?, ?)"
 class Ledger:
     """See the module. `now` is the transaction's time in seconds since 1970 UTC."""
 
-    def __init__(self, connection: apsw.Connection, now: int) -> None:
+    def __init__(self, connection: apsw.Connection, now: int, quotas: Quotas = NO_QUOTAS) -> None:
         self.connection = connection
         self.now = now
+        self.usages = Usages(connection, quotas)
         self.touched: set[MailboxId] = set()
         """Mailboxes whose watchers must hear of this transaction."""
         self.accounts = False
@@ -101,21 +108,23 @@ class Ledger:
         self._messages: list[Row] = []
         self._answers: list[Row] = []
         self._entries: list[Row] = []
+        self._stories: list[Row] = []
         self._threads: dict[tuple[int, int], int] = {}
         self._last_message: int | None = None
         self._lengths: dict[int, int] = {}
+        self._live: dict[int, int] = {}
 
     # --- mailboxes
 
     def mailbox(self, mailbox: MailboxId) -> Counters | None:
         """A mailbox's counters, to be changed in place; None where there is no such mailbox."""
         if mailbox not in self._mailboxes:
-            row = self.connection.execute(_READ, (mailbox,)).fetchone()
+            row = fetch_one(self.connection, _READ, (mailbox,))
             if row is None:
                 self._mailboxes[mailbox] = None
             else:
                 self._as_read[mailbox] = row[4:]
-                self._mailboxes[mailbox] = Counters(*row)
+                self._mailboxes[mailbox] = Counters(self.usages.of(row[1]), *row)
         return self._mailboxes[mailbox]
 
     def forget(self, mailbox: MailboxId) -> None:
@@ -145,11 +154,13 @@ class Ledger:
         self._last_message += 1
         return self._last_message
 
-    def add_message(self, message: Row, answers: Row, segment: int, end: int) -> None:
-        """Keep a letter's rows; its record ends at `end` of its segment."""
+    def add_message(self, message: Row, answers: Row, story: Row, segment: int, end: int, size: int) -> None:
+        """Keep a letter's rows; its record ends at `end` of its segment, its payload has `size` octets."""
         self._messages.append(message)
         self._answers.append(answers)
+        self._stories.append(story)
         self._lengths[segment] = max(end, self._lengths.get(segment, 0))
+        self._live[segment] = self._live.get(segment, 0) + size
 
     def add_entry(self, entry: Row) -> None:
         """Keep an entry's row."""
@@ -201,20 +212,25 @@ class Ledger:
                     self.touched.add(mailbox)
         if changed:
             self.connection.executemany(_WRITE, changed).fetchall()
+        self.usages.write()
 
     def _write_messages(self) -> None:
         write = self.connection.executemany
         write(_INSERT["messages"], self._messages).fetchall()
         write(_INSERT["answers"], self._answers).fetchall()
+        write(_INSERT["stories"], self._stories).fetchall()
         write(_THREAD, [(*key, thread) for key, thread in self._threads.items()]).fetchall()
         write(
-            "INSERT INTO segments VALUES (?, ?, ?) ON CONFLICT (number) DO UPDATE SET length = excluded.length",
-            [(number, length, self.now) for number, length in self._lengths.items()],
+            """INSERT INTO segments (number, length, born, live) VALUES (?, ?, ?, ?) ON CONFLICT (number)
+            DO UPDATE SET length = max(length, excluded.length), live = live + excluded.live""",
+            [(number, length, self.now, self._live[number]) for number, length in self._lengths.items()],
         ).fetchall()
         self.connection.execute(
             "UPDATE counters SET value = ? WHERE name = 'message'", (self._last_message,)
         ).fetchall()
         self._messages.clear()
         self._answers.clear()
+        self._stories.clear()
         self._threads.clear()
         self._lengths.clear()
+        self._live.clear()

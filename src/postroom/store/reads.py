@@ -50,6 +50,7 @@ __all__ = [
     "newest_segment",
     "place",
     "status",
+    "story",
     "subscriptions",
     "target_names",
 ]
@@ -154,7 +155,7 @@ def status(connection: apsw.Connection, number: MailboxId) -> Status | None:
     """A mailbox's counters."""
     row = fetch_one(
         connection,
-        """SELECT uid_validity, uid_next, highest_modseq, messages, unseen, deleted, size, recent
+        """SELECT uid_validity, uid_next, highest_modseq, messages, unseen, deleted, size, recent, forgotten_modseq
         FROM mailboxes WHERE id = ?""",
         (number,),
     )
@@ -167,15 +168,17 @@ def highest_modseq(connection: apsw.Connection, number: MailboxId) -> int:
     return 0 if row is None else int(row[0])
 
 
-def target_names(connection: apsw.Connection, numbers: Iterable[MailboxId]) -> dict[MailboxId, tuple[str, str]]:
-    """Owners' addresses and mailboxes' names, for records' facts; those of mailboxes that are there."""
+def target_names(
+    connection: apsw.Connection, numbers: Iterable[MailboxId]
+) -> dict[MailboxId, tuple[AccountId, str, str]]:
+    """Owners, their addresses and mailboxes' names, for records' facts; those of mailboxes that are there."""
     rows = fetch_all(
         connection,
-        """SELECT m.id, a.address, m.name FROM mailboxes m JOIN accounts a ON a.id = m.owner
+        """SELECT m.id, m.owner, a.address, m.name FROM mailboxes m JOIN accounts a ON a.id = m.owner
         WHERE m.id IN (SELECT value FROM json_each(?))""",
         (json.dumps(list(numbers)),),
     )
-    return {number: (address, name) for number, address, name in rows}
+    return {number: (owner, address, name) for number, owner, address, name in rows}
 
 
 # --- letters
@@ -218,6 +221,12 @@ def letters(connection: apsw.Connection, number: MailboxId, uids: Sequence[Uid],
     else:
         rows = fetch_all(connection, _CHOSEN[answers], (number, json.dumps(uids)))
     return list(map(_letter, rows))
+
+
+def story(connection: apsw.Connection, message: MessageId) -> str:
+    """What happened to a letter, as it is kept; empty where nothing is known."""
+    row = fetch_one(connection, "SELECT events FROM stories WHERE message = ?", (message,))
+    return "" if row is None else str(row[0])
 
 
 def place(connection: apsw.Connection, message: MessageId) -> Place | None:

@@ -29,7 +29,8 @@ from postroom.store.records import (
     write_frame,
 )
 from postroom.store.segments import Buffer, Segment, Segments
-from postroom.store.values import Filed, MailboxId, Place, Reason, Refused, Target
+from postroom.store.usage import Usages
+from postroom.store.values import AccountId, Filed, MailboxId, Place, Quotas, Reason, Refused, Target
 
 __all__ = ["Outcome", "Parcel", "ship"]
 
@@ -43,11 +44,18 @@ class Parcel:
     targets: tuple[Target, ...]
     internal_date: int
     zone: int
+    by: str = ""
+    note: str = ""
 
     @property
     def octets(self) -> int:
         """What it adds to its batch."""
         return len(self.body) if isinstance(self.body, bytes) else 0
+
+    @property
+    def size(self) -> int:
+        """Octets of the letter."""
+        return len(self.body) if isinstance(self.body, bytes) else self.body.size
 
     def drop(self) -> None:
         """It will not be filed: nothing is to be left of it."""
@@ -67,9 +75,11 @@ Outcome = Shipped | tuple[Filed | Refused, ...] | StoreFault
 """Of one parcel; without `Shipped` the index needs not be asked."""
 
 
-def ship(connection: apsw.Connection, segments: Segments, parcels: Sequence[Parcel]) -> list[Outcome]:
+def ship(
+    connection: apsw.Connection, segments: Segments, parcels: Sequence[Parcel], quotas: Quotas
+) -> list[Outcome]:
     """What came of each parcel, in order. What fails is an outcome: nothing is raised but by bugs."""
-    facts = _all_facts(connection, parcels)
+    facts = _all_facts(connection, parcels, quotas)
     small = [
         (parcel, parcel.body, each)
         for parcel, each in zip(parcels, facts, strict=True)
@@ -96,18 +106,34 @@ _Facts = bytes | tuple[Refused, ...] | StoreFault
 """A record's footer; or the parcel's answer, where no mailbox is there."""
 
 
-def _all_facts(connection: apsw.Connection, parcels: Sequence[Parcel]) -> list[_Facts]:
+def _all_facts(connection: apsw.Connection, parcels: Sequence[Parcel], quotas: Quotas) -> list[_Facts]:
     mailboxes = {target.mailbox for parcel in parcels for target in parcel.targets}
     try:
         names = reads.target_names(connection, mailboxes)
+        uses = Usages(connection, quotas)
+        return [_full(parcel, names, uses) or _facts(parcel, names) for parcel in parcels]
     except apsw.Error as error:
         return [sqlite_fault(connection, error)] * len(parcels)
-    return [_facts(parcel, names) for parcel in parcels]
 
 
-def _facts(parcel: Parcel, names: Mapping[MailboxId, tuple[str, str]]) -> _Facts:
+_Names = Mapping[MailboxId, tuple[AccountId, str, str]]
+
+
+def _full(parcel: Parcel, names: _Names, uses: Usages) -> tuple[Refused, ...] | None:
+    """The answer to a parcel that some target has no room for: it costs no place in a segment. The last word has
+    the index (`apply.letters`), which also knows what comes in the same batch."""
+    room = [
+        target.mailbox not in names or uses.of(names[target.mailbox][0]).has_room(parcel.size + len(target.prefix))
+        for target in parcel.targets
+    ]
+    if all(room):
+        return None
+    return tuple([Refused(Reason.TOGETHER if each else Reason.OVER_QUOTA) for each in room])
+
+
+def _facts(parcel: Parcel, names: _Names) -> _Facts:
     delivered = [
-        DeliveredTo(*names[target.mailbox], target.prefix, int(target.flags), target.keywords)
+        DeliveredTo(*names[target.mailbox][1:], target.prefix, int(target.flags), target.keywords)
         for target in parcel.targets
         if target.mailbox in names
     ]
@@ -148,7 +174,15 @@ def _write_large(parcel: Parcel, body: LargeBody, facts: bytes) -> Shipped | Sto
 
 def _op(parcel: Parcel, email_id: bytes, place: Place, end: int) -> FileLetter:
     return FileLetter(
-        email_id_text(email_id), place, end, parcel.facts, parcel.targets, parcel.internal_date, parcel.zone
+        email_id_text(email_id),
+        place,
+        end,
+        parcel.facts,
+        parcel.targets,
+        parcel.internal_date,
+        parcel.zone,
+        parcel.by,
+        parcel.note,
     )
 
 

@@ -31,8 +31,11 @@ from postroom.store.lock import WriteLock
 from postroom.store.reading import Piece, SegmentReader
 from postroom.store.segments import Segments, sync_folder
 from postroom.store.shipping import Parcel
+from postroom.store.stories import read_story
+from postroom.store.usage import read_quota
 from postroom.store.values import (
     MAX_PREFIX,
+    NO_QUOTAS,
     Account,
     AccountId,
     Alias,
@@ -41,12 +44,15 @@ from postroom.store.values import (
     Changes,
     Entry,
     Filed,
+    Happening,
     Letter,
     Mailbox,
     MailboxId,
     MessageId,
     ModSeq,
     Place,
+    Quota,
+    Quotas,
     Refused,
     Span,
     Status,
@@ -85,18 +91,20 @@ def migrate(root: Path) -> None:
         lock.close()
 
 
-async def open_store(root: Path, *, name: str = "a") -> SqliteStore:
-    """The store of a data directory that was migrated. `name` is this process's among those of the site.
+async def open_store(root: Path, *, name: str = "a", quotas: Quotas = NO_QUOTAS) -> SqliteStore:
+    """The store of a data directory that was migrated. `name` is this process's among those of the site, `quotas`
+    are the site's defaults.
 
     Raises `OlderSchema`, `NewerSchema`, `StoreFault`, OSError.
     """
-    return SqliteStore(root, name)
+    return SqliteStore(root, name, quotas)
 
 
 class SqliteStore:
     """See `interface.Store`. Made by `open_store`, inside a running loop."""
 
-    def __init__(self, root: Path, name: str) -> None:
+    def __init__(self, root: Path, name: str, quotas: Quotas) -> None:
+        self._quotas = quotas
         self._lock = WriteLock(root)
         try:
             connection = open_index(root / "index.db")
@@ -112,7 +120,7 @@ class SqliteStore:
         self._loop = asyncio.get_running_loop()
         self._segments = Segments(root / "segments", self._newest_segment)
         self._reader = SegmentReader(root / "segments")
-        self._writer = Writer(connection, self._segments, self._lock, self._told)
+        self._writer = Writer(connection, self._segments, self._lock, self._told, quotas)
         self._watchers = Watchers()
         self._accounts_seen = reads.newest_account_change(connection)
         self._modseqs: dict[MailboxId, int] = {}
@@ -150,6 +158,10 @@ class SqliteStore:
     async def aliases(self) -> list[Alias]:
         """All aliases, by name."""
         return self._ask(reads.aliases)
+
+    async def quota(self, account: AccountId) -> Quota | None:
+        """What an account and its domain keep, and what they may; None where it is gone."""
+        return self._ask(read_quota, account, self._quotas)
 
     # --- mailboxes
 
@@ -230,6 +242,10 @@ class SqliteStore:
         """None: this version has no indexer, and whoever searches reads and decodes."""
         return None
 
+    async def story(self, message: MessageId) -> list[Happening]:
+        """What happened to a letter, oldest first."""
+        return read_story(self._ask(reads.story, message))
+
     # --- changes
 
     def blob(self) -> Blob:
@@ -244,7 +260,15 @@ class SqliteStore:
         blob = delivery.blob
         assert isinstance(blob, StoredBlob), "a store is given its own blobs"
         body = blob.take()
-        parcel = Parcel(body, delivery.facts, delivery.targets, delivery.internal_date, delivery.zone)
+        parcel = Parcel(
+            body,
+            delivery.facts,
+            delivery.targets,
+            delivery.internal_date,
+            delivery.zone,
+            delivery.by,
+            delivery.note,
+        )
         if isinstance(body, LargeBody):
             await self._settle(parcel, body)
         return cast("tuple[Filed | Refused, ...]", await self._writer.submit(parcel))

@@ -75,6 +75,61 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class Quotas:
+    """What an account, and all accounts of a domain together, may keep where no limit of their own is set: octets
+    (prefixes included) and letters. 0 is no limit."""
+
+    account_octets: int = 0
+    account_letters: int = 0
+    domain_octets: int = 0
+    domain_letters: int = 0
+
+
+NO_QUOTAS = Quotas()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What is kept, and what may be: by one account, or by all accounts of a domain. A maximum of 0 is none."""
+
+    octets: int
+    letters: int
+    max_octets: int
+    max_letters: int
+
+    def has_room(self, octets: int, letters: int) -> bool:
+        """Whether so much more may come."""
+        return (not self.max_octets or self.octets + octets <= self.max_octets) and (
+            not self.max_letters or self.letters + letters <= self.max_letters
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """An account's usage and that of its domain."""
+
+    account: Usage
+    domain: Usage
+
+    def has_room(self, octets: int, letters: int = 1) -> bool:
+        """Whether so much more may come."""
+        return self.account.has_room(octets, letters) and self.domain.has_room(octets, letters)
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One line of a letter's story."""
+
+    at: int
+    """Seconds since 1970 UTC."""
+    what: str
+    """One word: arrived, copied, moved, flags, expunged, ..."""
+    by: str
+    """Whose session did it; "-" where nobody's did."""
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Alias:
     """Another name for accounts (or for names elsewhere); `name` keeps any legal local part, domain lower case."""
 
@@ -109,6 +164,8 @@ class Status:
     """Octets of all its letters, prefixes included."""
     recent: int
     """Letters that no session has been told of as \\Recent (RFC 3501 2.3.2)."""
+    forgotten: ModSeq = ModSeq(0)
+    """Entries that vanished up to here may not be known any more: `changes` since less than this may lack some."""
 
 
 class Place(NamedTuple):
@@ -199,6 +256,9 @@ class Reason(enum.Enum):
     NO_SUCH_ALIAS = "no such alias"
     TOO_MANY = "too many"
     BAD_ADDRESS = "that is no name for an account"
+    OVER_QUOTA = "no room is left in the quota"
+    TOGETHER = "another recipient has no room in the quota"
+    NOTHING_THERE = "nothing of that is there any more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +298,8 @@ class Copy:
     uids: tuple[Uid, ...]
     target: MailboxId
     move: bool = False
+    by: str = ""
+    """Whose session asks, for the letters' stories; as in the changes below."""
 
 
 class How(enum.Enum):
@@ -259,6 +321,7 @@ class SetFlags:
     flags: Flag
     keywords: tuple[str, ...] = ()
     unchanged_since: ModSeq | None = None
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +340,7 @@ class Expunge:
     mailbox: MailboxId
     uids: tuple[Uid, ...] | None
     deleted_only: bool = True
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +349,29 @@ class Expunged:
 
     modseq: ModSeq
     uids: tuple[Uid, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BringBack:
+    """Bring expunged letters back: those of a mailbox (that may itself be deleted) with these UIDs, None for all
+    that were expunged and not moved or brought back, get new entries at the end of `target`. Answered by `Filed`;
+    by `Refused` (NOTHING_THERE) where none of them can be."""
+
+    mailbox: MailboxId
+    uids: tuple[Uid, ...] | None
+    target: MailboxId
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BringBackMailbox:
+    """Make a deleted mailbox anew, under its own name or another, for an account, with the letters that were in it
+    when it was deleted; it is a new one to clients (RFC 9051 2.3.1.1). Answered by `Mailbox`."""
+
+    mailbox: MailboxId
+    account: AccountId
+    name: str
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +389,7 @@ class DeleteMailbox:
 
     account: AccountId
     name: str
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,6 +451,24 @@ class RemoveAccount:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitAccount:
+    """Set what an account may keep; None is the site's default, 0 no limit. Answered by `Done`."""
+
+    address: str
+    octets: int | None
+    letters: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LimitDomain:
+    """The same for all accounts of a domain together. Answered by `Done`."""
+
+    domain: str
+    octets: int | None
+    letters: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class TellAccount:
     """An account's secrets changed elsewhere: those who watch accounts are to hear of it. Answered by `Done`."""
 
@@ -393,6 +499,8 @@ Change = (
     Copy
     | SetFlags
     | Expunge
+    | BringBack
+    | BringBackMailbox
     | CreateMailbox
     | DeleteMailbox
     | RenameMailbox
@@ -401,6 +509,8 @@ Change = (
     | AddAccount
     | SwitchAccount
     | RemoveAccount
+    | LimitAccount
+    | LimitDomain
     | TellAccount
     | AddAlias
     | RemoveAlias

@@ -27,7 +27,7 @@ from postroom.store.interface import StoreBusy, StoreFault
 from postroom.store.lock import RETRY_SECONDS, WriteLock
 from postroom.store.segments import Segment, Segments
 from postroom.store.shipping import Parcel, Shipped, ship
-from postroom.store.values import Change
+from postroom.store.values import NO_QUOTAS, Change, Quotas
 
 __all__ = ["Writer"]
 
@@ -76,7 +76,9 @@ class Writer:
         segments: Segments,
         lock: WriteLock,
         told: Callable[[Applied], None],
+        quotas: Quotas = NO_QUOTAS,
     ) -> None:
+        self._quotas = quotas
         self._connection = connection
         self._segments = segments
         self._lock = lock
@@ -139,7 +141,7 @@ class Writer:
 
     def _ship(self, taken: Sequence[_Waiting], batch: _Batch) -> None:
         parcels = [waiting.item for waiting in taken if isinstance(waiting.item, Parcel)]
-        outcomes = iter(ship(self._connection, self._segments, parcels) if parcels else ())
+        outcomes = iter(ship(self._connection, self._segments, parcels, self._quotas) if parcels else ())
         for waiting in taken:
             if not isinstance(waiting.item, Parcel):
                 batch.add(waiting, waiting.item)
@@ -182,7 +184,7 @@ class Writer:
             for segment in batch.segments.values():
                 # A commit that fails may still turn up after a crash, and then its letters must be there.
                 segment.keep()
-            applied = transact(self._connection, batch.ops, int(time.time()))
+            applied = transact(self._connection, batch.ops, int(time.time()), self._quotas)
         finally:
             self._lock.release()
         self.transactions += 1

@@ -8,6 +8,7 @@ from postroom.store.apply.mailboxes import add_mailbox
 from postroom.store.index import fetch_all
 from postroom.store.ledger import Ledger
 from postroom.store.names import is_account_name
+from postroom.store.usage import domain_of
 from postroom.store.values import (
     FIRST_MAILBOXES,
     Account,
@@ -15,6 +16,8 @@ from postroom.store.values import (
     AddAccount,
     AddAlias,
     Done,
+    LimitAccount,
+    LimitDomain,
     MailboxId,
     Reason,
     Refused,
@@ -24,7 +27,7 @@ from postroom.store.values import (
     TellAccount,
 )
 
-__all__ = ["add", "add_alias", "remove", "remove_alias", "switch", "tell"]
+__all__ = ["add", "add_alias", "limit", "limit_domain", "remove", "remove_alias", "switch", "tell"]
 
 
 def add(ledger: Ledger, change: AddAccount) -> Account | Refused:
@@ -41,6 +44,7 @@ def add(ledger: Ledger, change: AddAccount) -> Account | Refused:
             (address, int(change.admin), int(change.fxp), change.files, ledger.now),
         ).get
     )
+    run("INSERT OR IGNORE INTO domains VALUES (?, 0, 0, NULL, NULL)", (domain_of(address),)).fetchall()
     for name, use in FIRST_MAILBOXES:
         add_mailbox(ledger, account, name, use)
         run("INSERT INTO subscriptions VALUES (?, ?)", (account, name)).fetchall()
@@ -70,11 +74,33 @@ def remove(ledger: Ledger, change: RemoveAccount) -> Done | Refused:
         mailbox = ledger.mailbox(MailboxId(number))
         assert mailbox is not None, "it was found in this transaction"
         bury_all(ledger, mailbox)
+    ledger.flush()
+    run("INSERT INTO removed_accounts VALUES (?, ?, ?)", (account, change.address, ledger.now)).fetchall()
     for table, column in (("subscriptions", "account"), ("threads", "account"), ("seen", "accessor")):
         run(f"DELETE FROM {table} WHERE {column} = ?", one).fetchall()
     run("DELETE FROM rights WHERE identifier = ?", (change.address,)).fetchall()
     run("DELETE FROM accounts WHERE id = ?", one).fetchall()
     ledger.account_changed(change.address)
+    return Done()
+
+
+def limit(ledger: Ledger, change: LimitAccount) -> Done | Refused:
+    """What an account may keep."""
+    account = _find(ledger, change.address)
+    if account is None:
+        return Refused(Reason.NO_SUCH_ACCOUNT)
+    sql = "UPDATE accounts SET max_octets = ?, max_letters = ? WHERE id = ?"
+    ledger.connection.execute(sql, (change.octets, change.letters, account)).fetchall()
+    return Done()
+
+
+def limit_domain(ledger: Ledger, change: LimitDomain) -> Done:
+    """What all accounts of a domain may keep together; its first account may still have to come."""
+    ledger.connection.execute(
+        """INSERT INTO domains VALUES (?1, 0, 0, ?2, ?3)
+        ON CONFLICT (name) DO UPDATE SET max_octets = ?2, max_letters = ?3""",
+        (change.domain, change.octets, change.letters),
+    ).fetchall()
     return Done()
 
 

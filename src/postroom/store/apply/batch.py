@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Final
 
 import apsw
 
@@ -16,16 +17,22 @@ from postroom.store.index import BUSY_MILLISECONDS
 from postroom.store.interface import StorageFull, StoreFault
 from postroom.store.ledger import Ledger
 from postroom.store.values import (
+    NO_QUOTAS,
     AddAccount,
     AddAlias,
     Answer,
+    BringBack,
+    BringBackMailbox,
     Change,
     Copy,
     CreateMailbox,
     DeleteMailbox,
     Expunge,
     Filed,
+    LimitAccount,
+    LimitDomain,
     MailboxId,
+    Quotas,
     Refused,
     RemoveAccount,
     RemoveAlias,
@@ -37,7 +44,7 @@ from postroom.store.values import (
     TellAccount,
 )
 
-__all__ = ["Applied", "Op", "Reply", "apply", "begin", "transact"]
+__all__ = ["APPLY", "Applied", "Op", "Reply", "apply", "begin", "transact"]
 
 _log = logging.getLogger("postroom.store")
 
@@ -71,7 +78,7 @@ def begin(connection: apsw.Connection) -> bool:
     return True
 
 
-def transact(connection: apsw.Connection, ops: Sequence[Op], now: int) -> Applied:
+def transact(connection: apsw.Connection, ops: Sequence[Op], now: int, quotas: Quotas = NO_QUOTAS) -> Applied:
     """Make all of `ops` durable in one transaction. The caller holds the write lock, and may have begun.
 
     `now` is in seconds since 1970 UTC. Where the index or its disk fails, nothing is done and every op has the
@@ -79,7 +86,7 @@ def transact(connection: apsw.Connection, ops: Sequence[Op], now: int) -> Applie
     one (a savepoint around each would cost every batch, and this only one that never should be).
     """
     try:
-        return apply(connection, ops, now)
+        return apply(connection, ops, now, quotas)
     except Exception as error:
         if isinstance(error, apsw.Error) and is_of_the_ground(error):
             fault = sqlite_fault(connection, error)
@@ -92,20 +99,20 @@ def transact(connection: apsw.Connection, ops: Sequence[Op], now: int) -> Applie
             return Applied([StoreFault("a change that can't be made")])
     applied = Applied()
     for op in ops:
-        one = transact(connection, [op], now)
+        one = transact(connection, [op], now, quotas)
         applied.replies += one.replies
         applied.mailboxes |= one.mailboxes
         applied.accounts |= one.accounts
     return applied
 
 
-def apply(connection: apsw.Connection, ops: Sequence[Op], now: int) -> Applied:
+def apply(connection: apsw.Connection, ops: Sequence[Op], now: int, quotas: Quotas = NO_QUOTAS) -> Applied:
     """The same, all or nothing. Raises whatever stops one of them, after nothing was done."""
     if not connection.in_transaction:
         connection.execute("BEGIN IMMEDIATE").fetchall()
     try:
-        ledger = Ledger(connection, now)
-        replies: list[Reply | StoreFault] = [_answer(ledger, op) for op in ops]
+        ledger = Ledger(connection, now, quotas)
+        replies: list[Reply | StoreFault] = [APPLY[type(op)](ledger, op) for op in ops]
         ledger.flush()
         connection.execute("COMMIT").fetchall()
     except BaseException:
@@ -115,35 +122,25 @@ def apply(connection: apsw.Connection, ops: Sequence[Op], now: int) -> Applied:
     return Applied(replies, ledger.touched, ledger.accounts)
 
 
-def _answer(ledger: Ledger, op: Op) -> Reply:
-    match op:
-        case FileLetter():
-            return letters.file_letter(ledger, op)
-        case SetFlags():
-            return flags.set_flags(ledger, op)
-        case TakeRecent():
-            return flags.take_recent(ledger, op)
-        case Copy():
-            return letters.copy(ledger, op)
-        case Expunge():
-            return leaving.expunge(ledger, op)
-        case CreateMailbox():
-            return mailboxes.create(ledger, op)
-        case DeleteMailbox():
-            return mailboxes.delete(ledger, op)
-        case RenameMailbox():
-            return mailboxes.rename(ledger, op)
-        case Subscribe():
-            return mailboxes.subscribe(ledger, op)
-        case AddAccount():
-            return accounts.add(ledger, op)
-        case SwitchAccount():
-            return accounts.switch(ledger, op)
-        case RemoveAccount():
-            return accounts.remove(ledger, op)
-        case TellAccount():
-            return accounts.tell(ledger, op)
-        case AddAlias():
-            return accounts.add_alias(ledger, op)
-        case RemoveAlias():
-            return accounts.remove_alias(ledger, op)
+APPLY: Final[Mapping[type[Any], Callable[[Ledger, Any], Reply]]] = {
+    FileLetter: letters.file_letter,
+    SetFlags: flags.set_flags,
+    TakeRecent: flags.take_recent,
+    Copy: letters.copy,
+    Expunge: leaving.expunge,
+    BringBack: letters.bring_back,
+    BringBackMailbox: mailboxes.bring_back,
+    CreateMailbox: mailboxes.create,
+    DeleteMailbox: mailboxes.delete,
+    RenameMailbox: mailboxes.rename,
+    Subscribe: mailboxes.subscribe,
+    AddAccount: accounts.add,
+    SwitchAccount: accounts.switch,
+    RemoveAccount: accounts.remove,
+    LimitAccount: accounts.limit,
+    LimitDomain: accounts.limit_domain,
+    TellAccount: accounts.tell,
+    AddAlias: accounts.add_alias,
+    RemoveAlias: accounts.remove_alias,
+}
+"""What makes each op's rows."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from postroom.store.index import fetch_all
 from postroom.store.keywords import TooManyKeywords, change_keywords
 from postroom.store.ledger import Ledger
+from postroom.store.stories import append, write_happening
 from postroom.store.values import (
     FlagsSet,
     How,
@@ -60,7 +61,16 @@ def set_flags(ledger: Ledger, change: SetFlags) -> FlagsSet | Refused:
         for (flags, keywords), uids in alike.items():
             bound = (flags, keywords, modseq, change.mailbox, json.dumps(uids))
             ledger.connection.execute(_WRITE, bound).fetchall()
+        _tell(ledger, change, mailbox.name, [uid for uids in alike.values() for uid in uids])
     return FlagsSet(ModSeq(mailbox.highest_modseq), modified)
+
+
+def _tell(ledger: Ledger, change: SetFlags, mailbox: str, uids: Sequence[int]) -> None:
+    sql = "SELECT message FROM entries WHERE mailbox = ? AND uid IN (SELECT value FROM json_each(?))"
+    messages = {m for (m,) in fetch_all(ledger.connection, sql, (change.mailbox, json.dumps(uids)))}
+    named = [f"\\{flag.name.capitalize()}" for flag in change.flags if flag.name]
+    detail = f"{mailbox} {change.how.value} ({' '.join([*named, *change.keywords])})"
+    append(ledger.connection, messages, write_happening(ledger.now, "flags", change.by, detail))
 
 
 def _after(change: SetFlags, before: Iterable[_Flags]) -> dict[_Flags, _Flags]:

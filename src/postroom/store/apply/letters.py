@@ -9,13 +9,35 @@ from dataclasses import dataclass
 
 from postroom.message.structure import PARSER, Facts
 from postroom.net.limits import THREAD_REFERENCES
-from postroom.store.apply.leaving import take_away
+from postroom.store.apply.leaving import Why, take_away
 from postroom.store.index import fetch_all
 from postroom.store.keywords import TooManyKeywords, pack_keywords
 from postroom.store.ledger import Counters, Ledger
-from postroom.store.values import Copy, Filed, MailboxId, Place, Reason, Refused, Target, Uid, UidValidity
+from postroom.store.stories import append, write_happening
+from postroom.store.values import (
+    BringBack,
+    Copy,
+    Filed,
+    Flag,
+    MailboxId,
+    Place,
+    Reason,
+    Refused,
+    Target,
+    Uid,
+    UidValidity,
+)
 
-__all__ = ["FileLetter", "all_entries", "copy", "copy_entries", "file_letter"]
+__all__ = [
+    "FileLetter",
+    "all_entries",
+    "bring_back",
+    "bring_back_these",
+    "buried_together",
+    "copy",
+    "copy_entries",
+    "file_letter",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +53,15 @@ class FileLetter:
     targets: tuple[Target, ...]
     internal_date: int
     zone: int
+    by: str = ""
+    note: str = ""
 
 
 def file_letter(ledger: Ledger, letter: FileLetter) -> tuple[Filed | Refused, ...]:
-    """One row for the letter, an entry for each target whose mailbox is there."""
-    ready = [_check(ledger, target) for target in letter.targets]
+    """One row for the letter, an entry for each target whose mailbox is there; none where one has no room."""
+    ready = [_check(ledger, target, letter.place.size) for target in letter.targets]
+    if Refused(Reason.OVER_QUOTA) in ready:
+        return tuple([each if isinstance(each, Refused) else Refused(Reason.TOGETHER) for each in ready])
     if not any(isinstance(each, str) for each in ready):
         return tuple([each for each in ready if isinstance(each, Refused)])
     message = ledger.next_message()
@@ -48,13 +74,15 @@ def file_letter(ledger: Ledger, letter: FileLetter) -> tuple[Filed | Refused, ..
     )
 
 
-def _check(ledger: Ledger, target: Target) -> str | Refused:
+def _check(ledger: Ledger, target: Target, size: int) -> str | Refused:
     """The target's packed keywords, or why nothing can be filed there."""
     mailbox = ledger.mailbox(target.mailbox)
     if mailbox is None:
         return Refused(Reason.NO_SUCH_MAILBOX)
     if not mailbox.has_room(1):
         return Refused(Reason.TOO_MANY)
+    if not mailbox.use.has_room(size + len(target.prefix)):
+        return Refused(Reason.OVER_QUOTA)
     try:
         return pack_keywords(target.keywords) if target.keywords else ""
     except TooManyKeywords:
@@ -86,8 +114,10 @@ def _write(ledger: Ledger, letter: FileLetter, message: int) -> tuple[int, ...]:
             facts.cc,
         ),
         (message, facts.envelope, facts.bodystructure, facts.parts),
+        (message, write_happening(ledger.now, "arrived", letter.by, letter.note)),
         place.segment,
         letter.end,
+        place.size,
     )
     own = () if facts.message_id is None else (facts.message_id,)
     return own + references[-THREAD_REFERENCES:]
@@ -129,15 +159,65 @@ Source = tuple[int, int, int, str, int, int, int, int, bytes]
 
 
 def copy(ledger: Ledger, change: Copy) -> Filed | Refused:
-    """Copies in the order of their UIDs (RFC 9051 6.4.7), and with `move` their originals away (RFC 6851)."""
+    """Copies in the order of their UIDs (RFC 9051 6.4.7), and with `move` their originals away (RFC 6851). A move
+    within an account needs no room in its quota."""
     source, target = ledger.mailbox(change.source), ledger.mailbox(change.target)
     if source is None or target is None:
         return Refused(Reason.NO_SUCH_MAILBOX)
     ledger.flush()
     rows: list[Source] = fetch_all(ledger.connection, _CHOSEN, (change.source, json.dumps(change.uids)))
+    stays = change.move and source.owner == target.owner
+    if not stays and not target.use.has_room(sum([row[6] for row in rows]), len(rows)):
+        return Refused(Reason.OVER_QUOTA)
     filed = copy_entries(ledger, rows, target)
-    if change.move and isinstance(filed, Filed):
-        take_away(ledger, source, [(row[0], row[2], row[6]) for row in rows])
+    if isinstance(filed, Filed) and rows:
+        what = "moved" if change.move else "copied"
+        line = write_happening(ledger.now, what, change.by, f"{source.name} -> {target.name}")
+        append(ledger.connection, {row[1] for row in rows}, line)
+        if change.move:
+            take_away(ledger, source, [(row[0], row[2], row[6]) for row in rows], Why.MOVED)
+    return filed
+
+
+_BURIED = f"SELECT {_COLUMNS} FROM tombstones WHERE mailbox = ? AND why = {int(Why.EXPUNGED)}"
+_BROUGHT_BACK = f"""UPDATE tombstones SET why = {int(Why.BROUGHT_BACK)}
+ WHERE mailbox = ? AND uid IN (SELECT value FROM json_each(?))"""
+
+
+def bring_back(ledger: Ledger, change: BringBack) -> Filed | Refused:
+    """Expunged letters as new entries; they count against the quota again."""
+    target = ledger.mailbox(change.target)
+    if target is None:
+        return Refused(Reason.NO_SUCH_MAILBOX)
+    ledger.flush()
+    if change.uids is None:
+        rows = fetch_all(ledger.connection, f"{_BURIED} ORDER BY uid", (change.mailbox,))
+    else:
+        sql = f"{_BURIED} AND uid IN (SELECT value FROM json_each(?)) ORDER BY uid"
+        rows = fetch_all(ledger.connection, sql, (change.mailbox, json.dumps(change.uids)))
+    if not rows:
+        return Refused(Reason.NOTHING_THERE)
+    if not target.use.has_room(sum([row[6] for row in rows]), len(rows)):
+        return Refused(Reason.OVER_QUOTA)
+    return bring_back_these(ledger, change.mailbox, rows, target, change.by)
+
+
+def buried_together(ledger: Ledger, mailbox: MailboxId, modseq: int) -> list[Source]:
+    """The letters that a mailbox took with it when it was deleted, for `bring_back_these`."""
+    return fetch_all(ledger.connection, f"{_BURIED} AND modseq = ? ORDER BY uid", (mailbox, modseq))
+
+
+def bring_back_these(
+    ledger: Ledger, mailbox: MailboxId, rows: Sequence[Source], target: Counters, by: str
+) -> Filed | Refused:
+    """New entries for these tombstones of a mailbox."""
+    # Who brings a letter back wants to see it: with \Deleted the next EXPUNGE would take it again.
+    alive: list[Source] = [(*row[:2], row[2] & ~int(Flag.DELETED), *row[3:]) for row in rows]
+    filed = copy_entries(ledger, alive, target)
+    if isinstance(filed, Filed) and rows:
+        ledger.connection.execute(_BROUGHT_BACK, (mailbox, json.dumps(filed.sources))).fetchall()
+        line = write_happening(ledger.now, "restored", by, target.name)
+        append(ledger.connection, {row[1] for row in rows}, line)
     return filed
 
 

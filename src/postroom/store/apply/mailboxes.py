@@ -6,7 +6,7 @@ import secrets
 
 from postroom.net.limits import MAILBOXES_PER_ACCOUNT, SUBSCRIPTIONS_PER_ACCOUNT
 from postroom.store.apply.leaving import bury_all, take_away
-from postroom.store.apply.letters import all_entries, copy_entries
+from postroom.store.apply.letters import all_entries, bring_back_these, buried_together, copy_entries
 from postroom.store.index import fetch_all
 from postroom.store.ledger import Ledger
 from postroom.store.names import canonical, is_mailbox_name, levels_above
@@ -14,6 +14,7 @@ from postroom.store.values import (
     INBOX,
     SEPARATOR,
     AccountId,
+    BringBackMailbox,
     CreateMailbox,
     DeleteMailbox,
     Done,
@@ -28,7 +29,7 @@ from postroom.store.values import (
     UidValidity,
 )
 
-__all__ = ["add_mailbox", "create", "delete", "rename", "subscribe"]
+__all__ = ["add_mailbox", "bring_back", "create", "delete", "rename", "subscribe"]
 
 _BEHIND = chr(ord(SEPARATOR) + 1)
 """Sorts just behind every name that begins with a level and the separator."""
@@ -77,8 +78,33 @@ def delete(ledger: Ledger, change: DeleteMailbox) -> Done | Refused:
     ledger.flush()
     mailbox = ledger.mailbox(found)
     assert mailbox is not None, "it was found in this transaction"
-    bury_all(ledger, mailbox)
+    bury_all(ledger, mailbox, change.by)
     return Done()
+
+
+def bring_back(ledger: Ledger, change: BringBackMailbox) -> Mailbox | Refused:
+    """A deleted mailbox, made anew with the letters that were in it."""
+    ledger.flush()
+    sql = "SELECT special_use, modseq FROM deleted_mailboxes WHERE id = ? AND NOT restored"
+    row = ledger.connection.execute(sql, (change.mailbox,)).fetchone()
+    if row is None:
+        return Refused(Reason.NOTHING_THERE)
+    use, modseq = row
+    buried = buried_together(ledger, change.mailbox, modseq)
+    if not ledger.usages.of(change.account).has_room(sum([each[6] for each in buried]), len(buried)):
+        return Refused(Reason.OVER_QUOTA)
+    # What it was for, another may be for now.
+    sql = "SELECT 1 FROM mailboxes WHERE owner = ? AND special_use = ?"
+    taken = use is None or ledger.connection.execute(sql, (change.account, use)).fetchone()
+    made = create(ledger, CreateMailbox(change.account, change.name, None if taken else SpecialUse(use)))
+    if isinstance(made, Refused):
+        return made
+    target = ledger.mailbox(made.id)
+    assert target is not None, "it was made in this transaction"
+    bring_back_these(ledger, change.mailbox, buried, target, change.by)
+    sql = "UPDATE deleted_mailboxes SET restored = 1 WHERE id = ?"
+    ledger.connection.execute(sql, (change.mailbox,)).fetchall()
+    return made
 
 
 def rename(ledger: Ledger, change: RenameMailbox) -> Done | Refused:
