@@ -18,11 +18,13 @@ from postroom.store.values import (
     Expunged,
     Filed,
     FlagsSet,
+    Happening,
     Letter,
     Mailbox,
     MailboxId,
     MessageId,
     ModSeq,
+    Quota,
     Recent,
     Refused,
     Span,
@@ -58,6 +60,10 @@ class SuspendingStore:
     async def aliases(self) -> list[Alias]:
         await asyncio.sleep(0)
         return await _late(await self._store.aliases())
+
+    async def quota(self, account: AccountId) -> Quota | None:
+        await asyncio.sleep(0)
+        return await _late(await self._store.quota(account))
 
     async def mailboxes(self, account: AccountId) -> list[Mailbox]:
         await asyncio.sleep(0)
@@ -98,6 +104,10 @@ class SuspendingStore:
     async def search_text(self, message: MessageId) -> str | None:
         await asyncio.sleep(0)
         return await _late(await self._store.search_text(message))
+
+    async def story(self, message: MessageId) -> list[Happening]:
+        await asyncio.sleep(0)
+        return await _late(await self._store.story(message))
 
     def blob(self) -> Blob:
         return self._store.blob()
