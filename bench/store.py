@@ -1,23 +1,25 @@
 """The store by itself, without protocols: durable deliveries a second, and reads over ten thousand letters.
 
-    .venv/bin/python bench/store.py [--rounds 5] [--letters 2000] [--loop uvloop|asyncio]
+    .venv/bin/python bench/store.py [--rounds 5] [--letters 2000] [--loop uvloop|asyncio] [--keeper]
 
 Works in a new directory under TMPDIR (default /var/tmp, which should be a real disk: a RAM disk's syncs cost nothing)
 and removes it. Prints medians of rounds, and the spread. Deliveries parse nothing: the facts are made once, so that
-the figure is the write path's alone. Beside them stands what the disk gives to a bare append and fdatasync.
+the figure is the write path's alone. Beside them stands what the disk gives to a bare append and fdatasync. With
+--keeper deliveries go through both forms of the writer, in turn.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import shutil
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,8 +27,10 @@ import uvloop
 
 from postroom.message.structure import Facts, parse
 from postroom.store.interface import Delivery
-from postroom.store.sqlite import SqliteStore, migrate, open_store
-from postroom.store.values import AddAccount, Account, Flag, How, MailboxId, SetFlags, Target, Uid
+from postroom.store.sqlite import SqliteStore, open_store
+from postroom.store.upgrade.migrating import migrate
+from postroom.store.changes import AddAccount, How, SetFlags, Target
+from postroom.store.values import Account, Flag, MailboxId, Uid
 
 LETTERS = 10_000
 PREFIX = (
@@ -151,27 +155,95 @@ def disk(folder: Path) -> float:
     return statistics.median(took)
 
 
-async def bench(root: Path, rounds: int, count: int) -> None:
+KEEPER = """
+import asyncio, pathlib, sys, uvloop
+from postroom.store.writer.keeper import keep
+
+async def main() -> None:
+    async with keep(pathlib.Path(sys.argv[1])):
+        print("ready", flush=True)
+        await asyncio.Event().wait()
+
+uvloop.run(main())
+"""
+
+
+@contextlib.asynccontextmanager
+async def forms(root: Path, store: SqliteStore, keeper: bool) -> AsyncIterator[dict[str, SqliteStore]]:
+    """The store by each form of its writer; the keeper is a process of its own."""
+    if not keeper:
+        yield {"": store}
+        return
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", KEEPER, str(root), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"ready\n"
+        kept = await open_store(root, name="kept", keeper=True)
+        try:
+            yield {" inline": store, " keeper": kept}
+        finally:
+            await kept.close()
+    finally:
+        process.kill()
+        await process.wait()
+
+
+class Neighbour:
+    """Another session of the same process, which only wants the loop now and then."""
+
+    def __init__(self) -> None:
+        self._waits: list[float] = []
+        self._task = asyncio.create_task(self._live())
+
+    async def _live(self) -> None:
+        while True:
+            began = time.perf_counter()
+            await asyncio.sleep(0.002)
+            self._waits.append(time.perf_counter() - began - 0.002)
+
+    async def p99(self) -> float:
+        """Milliseconds that it had to wait; it ends."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        return sorted(self._waits)[int(len(self._waits) * 0.99)] * 1000
+
+
+async def writes(stores: dict[str, SqliteStore], mailbox: MailboxId, rounds: int, count: int) -> None:
+    """Deliveries by each form, round by round in turn."""
+    for callers in (1, 20, 100):
+        figures: dict[str, list[tuple[float, float, float]]] = {form: [] for form in stores}
+        for _ in range(rounds):
+            for form, store in stores.items():
+                letters = count if callers > 1 else count // 4
+                neighbour = Neighbour()
+                rate, p99 = await deliveries(store, mailbox, callers, letters)
+                figures[form].append((rate, p99, await neighbour.p99()))
+        for form, each in figures.items():
+            rates, p99s, waits = zip(*each, strict=True)
+            print(
+                f"deliver 10 KB, {callers:3} at a time{form} {statistics.median(rates):{18 - len(form)},.0f} a second "
+                f"  ({min(rates):,.0f} to {max(rates):,.0f}), p99 {statistics.median(p99s):.1f} ms, "
+                f"another session's {statistics.median(waits):.1f} ms",
+                flush=True,
+            )
+
+
+async def bench(root: Path, rounds: int, count: int, keeper: bool) -> None:
     migrate(root)
     store = await open_store(root, name="bench")
     try:
-        print(f"append 10 KB and fdatasync: {disk(root):.2f} ms; load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores")
+        print(
+            f"append 10 KB and fdatasync: {disk(root):.2f} ms; load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores"
+        )
         account = await store.commit(AddAccount("alice@example.test"))
         other = await store.commit(AddAccount("bob@example.test"))
         assert isinstance(account, Account) and isinstance(other, Account)
         target = await store.mailbox(other.id, "INBOX")
         assert target is not None
-        for callers in (1, 20, 100):
-            figures = [
-                await deliveries(store, target.id, callers, count if callers > 1 else count // 4)
-                for _ in range(rounds)
-            ]
-            rates = [rate for rate, _ in figures]
-            print(
-                f"deliver 10 KB, {callers:3} at a time {statistics.median(rates):18,.0f} a second   "
-                f"({min(rates):,.0f} to {max(rates):,.0f}), p99 {statistics.median([p for _, p in figures]):.1f} ms",
-                flush=True,
-            )
+        async with forms(root, store, keeper) as stores:
+            await writes(stores, target.id, rounds, count)
         await reads(store, await fill(store, account), rounds)
     finally:
         await store.close()
@@ -182,12 +254,13 @@ def main() -> None:
     asked.add_argument("--rounds", type=int, default=5)
     asked.add_argument("--letters", type=int, default=2000, help="a round of deliveries")
     asked.add_argument("--loop", choices=("uvloop", "asyncio"), default="uvloop")
+    asked.add_argument("--keeper", action="store_true", help="measure the keeper's form beside the inline one")
     given = asked.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="postroom-bench-", dir=os.environ.get("TMPDIR", "/var/tmp")))
     factory = uvloop.new_event_loop if given.loop == "uvloop" else asyncio.new_event_loop
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(bench(folder, given.rounds, given.letters))
+            runner.run(bench(folder, given.rounds, given.letters, given.keeper))
     finally:
         shutil.rmtree(folder)
 

@@ -17,12 +17,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
 from postroom.config import Config, load
 from postroom.site.office import open_office
-from postroom.store.values import Account, AddAccount
+from postroom.store.changes import AddAccount
+from postroom.store.values import Account
 
 ALICE, BOB = "alice@example.test", "bob@example.test"
 PASSWORDS = {ALICE: "Secret-pw-1", BOB: "Secret-pw-2"}
@@ -38,12 +40,20 @@ PATIENCE = 30.0
 
 class House:
     """See the module. `settings` is TOML of the file's top, `tables` is put behind it; `plain` lets logins in clear
-    come from loopback."""
+    come from loopback; `environment` is added to that of the server and of commands."""
 
     def __init__(
-        self, folder: Path, *, workers: int = 1, plain: bool = True, settings: str = "", tables: str = ""
+        self,
+        folder: Path,
+        *,
+        workers: int = 1,
+        plain: bool = True,
+        settings: str = "",
+        tables: str = "",
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
+        self.environment = os.environ | (environment or {})
         self.config_path = folder / "postroom.toml"
         self.data = folder / "data"
         self.log_path = folder / "server.log"
@@ -73,7 +83,13 @@ class House:
     def run(self, *words: str, input: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run a `postroom` command to its end."""
         return subprocess.run(
-            self.command(*words), input=input, text=True, capture_output=True, timeout=PATIENCE, check=False
+            self.command(*words),
+            input=input,
+            text=True,
+            capture_output=True,
+            timeout=PATIENCE,
+            check=False,
+            env=self.environment,
         )
 
     def start(self, *wrapper: str) -> None:
@@ -87,9 +103,16 @@ class House:
             stdin=subprocess.DEVNULL,
             text=True,
             start_new_session=True,
+            env=self.environment,
         )
         log.close()
         self.ports = _ready(self.process, self.log_path)
+
+    @property
+    def group(self) -> int:
+        """The process group of all that runs."""
+        assert self.process is not None
+        return self.process.pid
 
     def port(self, protocol: str) -> int:
         """Where a protocol is served."""

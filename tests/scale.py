@@ -14,5 +14,5 @@ def scaled(test: int, soak: int) -> int:
 
 LETTERS = scaled(30, 500)
 """Letters that each real client carries."""
-ROUNDS = scaled(20, 200)
+ROUNDS = scaled(8, 200)
 """kill -9 of the whole group under load, and of each role alone."""

@@ -15,6 +15,12 @@ from pathlib import Path
 SCENARIOS = {
     "clients": ["tests/clients"],
     "crash": ["tests/faults/test_crash.py"],
+    "edge": ["tests/faults/test_edge.py"],
+    "faults": ["tests/faults/test_chosen_faults.py"],
+    "instants": ["tests/faults/test_chosen_instants.py"],
+    "powercut": ["tests/faults/test_powercut.py"],
+    "compaction": ["tests/faults/test_compaction.py"],
+    "store": ["tests/store"],
     "syncs": ["tests/faults/test_syncs.py"],
     "system": ["tests/system"],
 }
@@ -27,7 +33,7 @@ LOGS = ROOT / "soak"
 def state() -> str:
     """A name for the sources as they are."""
     digest = hashlib.sha256()
-    for path in sorted([*ROOT.glob("src/**/*.py"), *ROOT.glob("tests/**/*.py")]):
+    for path in sorted([*ROOT.glob("src/**/*.py"), *ROOT.glob("tests/**/*.py"), *ROOT.glob("tests/**/*.c")]):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -75,6 +75,13 @@ def _port(value: object) -> int:
     return number
 
 
+def _percent(value: object) -> int:
+    number = _count(value)
+    if not 1 <= number <= 100:
+        raise ValueError("a share in percent, from 1 to 100, is wanted")
+    return number
+
+
 def _size(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
@@ -89,6 +96,16 @@ def _duration(value: object) -> int:
     if found is None:
         raise ValueError('a time such as "14d", "4h" or "5m" is wanted')
     return int(found[1]) * _SECONDS[found[2]]
+
+
+def read_size(text: str) -> int:
+    """A size such as "50MiB" in octets, for the command line. Raises ValueError."""
+    return _size(text)
+
+
+def read_duration(text: str) -> int:
+    """A time such as "14d" in seconds. Raises ValueError."""
+    return _duration(text)
 
 
 def _hostname(value: object) -> str:
@@ -262,10 +279,32 @@ class Dns:
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """[quota]: octets for each account; 0 is none."""
+    """[quota]: what an account, and a domain, may keep unless `postroom account quota` says else; 0 is no limit."""
 
-    mail: int = _setting(0, _size)
+    mail: int = _setting(0, _size, used=True)
+    mail_letters: int = _setting(0, _count, used=True)
+    domain_mail: int = _setting(0, _size, used=True)
+    domain_letters: int = _setting(0, _count, used=True)
     files: int = _setting(0, _size)
+
+
+@dataclass(frozen=True, slots=True)
+class Compaction:
+    """[compaction]: how the disk gets back what expunged letters took. `rate` in octets a second, read and written
+    together, 0 is never; `dead_share` in percent of a segment, from which on it is worth it; from `age` on less is
+    enough."""
+
+    rate: int = _setting(8 * 2**20, _size, used=True)
+    dead_share: int = _setting(30, _percent, used=True)
+    age: int = _setting(30 * 86400, _duration, used=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """[keep]: how long letters stay in mailboxes that empty themselves; 0 is for ever."""
+
+    trash: int = _setting(0, _duration, used=True)
+    junk: int = _setting(0, _duration, used=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +346,7 @@ class Config:
     data: str = _setting("data", _text, used=True)
     user: str = _setting("", _text)
     writer: str = _setting("auto", _one_of("auto", "inline", "keeper"), used=True)
-    undelete: int = _setting(14 * 86400, _duration)
+    undelete: int = _setting(14 * 86400, _duration, used=True)
     store: str = _setting("sqlite", _store, used=True)
     blobs: str = _setting("local", _blobs, used=True)
     workers: int = _setting(1, _count, used=True)
@@ -318,6 +357,8 @@ class Config:
     queue: Queue = field(default_factory=Queue)
     dns: Dns = field(default_factory=Dns)
     quota: Quota = field(default_factory=Quota)
+    compaction: Compaction = field(default_factory=Compaction)
+    keep: Keep = field(default_factory=Keep)
     limits: Limits = field(default_factory=Limits)
     ftp: Ftp = field(default_factory=Ftp)
 

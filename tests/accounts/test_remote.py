@@ -15,6 +15,7 @@ import pytest
 from postroom.accounts.authority import Attempt, Authority, Login, Outcome
 from postroom.accounts.local import LocalAuthority
 from postroom.accounts.remote import RemoteAuthority, handlers
+from postroom.accounts.secrets import SecretsFault
 from postroom.net.ipc import Failed, Peer, Refused, Values, serve
 
 ALICE = "alice@example.test"
@@ -42,6 +43,30 @@ def test_logins_and_passwords_pass_through(tmp_path: Path, caplog: pytest.LogCap
     with caplog.at_level(logging.DEBUG):
         asyncio.run(story())
     assert "hunter" not in caplog.text
+
+
+def test_secrets_that_cannot_be_kept_are_told_as_that(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Full(LocalAuthority):
+        async def set_password(self, address: str, password: bytes, *, ready_hash: bool = False) -> None:
+            raise SecretsFault("database or disk is full")
+
+        async def remove(self, address: str) -> None:
+            raise SecretsFault("database or disk is full")
+
+    async def story() -> None:
+        local = Full(tmp_path)
+        server = await serve(tmp_path / "s", handlers(local))
+        remote = RemoteAuthority(tmp_path / "s")
+        with pytest.raises(SecretsFault, match="disk is full"):
+            await remote.set_password(ALICE, b"x")
+        with pytest.raises(SecretsFault, match="disk is full"):
+            await remote.remove(ALICE)
+        await remote.close()
+        await server.close()
+        await local.close()
+
+    asyncio.run(story())
+    assert "Traceback" not in caplog.text
 
 
 def test_ready_hashes_pass_through_and_wrong_ones_are_a_value_error(tmp_path: Path) -> None:

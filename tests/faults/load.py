@@ -23,6 +23,8 @@ class Record:
     acknowledged: set[str] = field(default_factory=set)
     begun: set[str] = field(default_factory=set)
     """Sent, perhaps not answered: may be there, once for each time that it was sent."""
+    refused: set[str] = field(default_factory=set)
+    """Answered by a temporary failure: never to be there."""
     uids: dict[int, str] = field(default_factory=dict)
     """What APPENDUID told."""
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -37,6 +39,10 @@ class Record:
             if uid is not None:
                 self.uids[uid] = id
             self.changed.notify_all()
+
+    def refuse(self, id: str) -> None:
+        with self.changed:
+            self.refused.add(id)
 
     def wait_for(self, count: int, seconds: float = 30.0) -> None:
         """Until so many letters are acknowledged in all."""
@@ -90,8 +96,13 @@ class Load:
                 count += 1
                 id = f"{name}-{count}"
                 self._record.begin(id)
-                client.sendmail("load@elsewhere.test", [ALICE], body(id))
-                self._record.acknowledge(id)
+                try:
+                    client.sendmail("load@elsewhere.test", [ALICE], body(id))
+                except smtplib.SMTPDataError as refusal:
+                    assert refusal.smtp_code == 451, refusal
+                    self._record.refuse(id)
+                else:
+                    self._record.acknowledge(id)
         return count
 
     def _by_append(self, name: str, count: int) -> int:
@@ -103,6 +114,10 @@ class Load:
                 id = f"{name}-{count}"
                 self._record.begin(id)
                 status, answer = client.append("INBOX", "", "", body(id))
+                if status == "NO":
+                    assert b"[UNAVAILABLE]" in answer[0], answer
+                    self._record.refuse(id)
+                    continue
                 assert status == "OK", answer
                 uid = int(answer[0].split(b"]")[0].split()[-1])
                 self._record.acknowledge(id, uid)

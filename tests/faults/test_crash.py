@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.forms import WRITERS, roles_of, settings_of, shared
 from tests.faults.load import Load, Record, body
 from tests.house import ALICE, BOB, House
 from tests.mailbag import imap, without_trace
@@ -70,15 +71,17 @@ def _settle(house: House, record: Record, ledgers: list[Ledger]) -> None:
         there |= ledger.look(house, record)
     assert record.acknowledged <= there, "an acknowledged letter is lost"
     assert there <= record.begun
+    assert not there & record.refused, "a letter that was refused turned up"
     for uid, id in record.uids.items():
         assert ledgers[1].uids[uid] == id
 
 
-def test_the_whole_group_is_killed_under_load(tmp_path: Path) -> None:
-    house, record = House(tmp_path, workers=2), Record()
+@pytest.mark.parametrize("writer", WRITERS)
+def test_the_whole_group_is_killed_under_load(tmp_path: Path, writer: str) -> None:
+    house, record = House(tmp_path, workers=2, settings=settings_of(writer)), Record()
     ledgers = [Ledger(ALICE), Ledger(BOB)]
     dice = random.Random(26)
-    for number in range(ROUNDS):
+    for number in range(shared(ROUNDS)):
         house.start()
         _settle(house, record, ledgers)
         with Load(house, record, f"round{number}"):
@@ -92,12 +95,12 @@ def test_the_whole_group_is_killed_under_load(tmp_path: Path) -> None:
     assert "Traceback" not in house.log()
 
 
-@pytest.mark.parametrize("role", ["worker-0", "authority", "runner"])
-def test_one_role_is_killed_and_the_others_go_on(tmp_path: Path, role: str) -> None:
+@pytest.mark.parametrize(("writer", "role"), [(writer, role) for writer in WRITERS for role in roles_of(writer)])
+def test_one_role_is_killed_and_the_others_go_on(tmp_path: Path, writer: str, role: str) -> None:
     record, ledgers = Record(), [Ledger(ALICE), Ledger(BOB)]
     dice = random.Random(role)
-    with House(tmp_path, workers=2) as house:
-        for number in range(ROUNDS):
+    with House(tmp_path, workers=2, settings=settings_of(writer)) as house:
+        for number in range(shared(ROUNDS)):
             with Load(house, record, f"round{number}", stay=True):
                 record.wait_for(len(record.acknowledged) + dice.randrange(1, 60))
                 pids = house.pids()
@@ -111,8 +114,9 @@ def test_one_role_is_killed_and_the_others_go_on(tmp_path: Path, role: str) -> N
         assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def test_without_its_supervisor_no_role_stays(tmp_path: Path) -> None:
-    house = House(tmp_path)
+@pytest.mark.parametrize("writer", WRITERS)
+def test_without_its_supervisor_no_role_stays(tmp_path: Path, writer: str) -> None:
+    house = House(tmp_path, settings=settings_of(writer))
     house.start()
     assert house.process is not None
     pids = house.pids()

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from postroom.imap.grammar.flags import RECENT
 from postroom.imap.view import View
-from postroom.store.values import Changes, Entry, Flag, How, ModSeq, Uid
+from postroom.store.changes import How
+from postroom.store.values import Changes, Entry, Flag, ModSeq, Uid
 
 SEEN, DELETED, FLAGGED, ANSWERED = Flag.SEEN, Flag.DELETED, Flag.FLAGGED, Flag.ANSWERED
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from postroom.imap.grammar.faults import SyntaxFault
-from postroom.imap.grammar.flags import write_flags
+from postroom.imap.grammar.flags import RECENT, write_flags
 from postroom.imap.grammar.sets import read_sequence_set
 from postroom.imap.view import View
 from postroom.net.limits import IMAP_KEYWORD_SETS_UNUSED, IMAP_KEYWORDS_LISTED
-from postroom.store.values import Changes, Entry, How, ModSeq, Uid
+from postroom.store.changes import How
+from postroom.store.values import Changes, Entry, ModSeq, Uid
 from tests.imap.mailprogram import ANSWERED, DELETED, FLAGGED, SEEN, Client, Session, Truth
+from tests.imap.test_view_at_random import step
 
 
 def chosen(view: View, text: bytes, *, by_uid: bool = False) -> list[int]:
@@ -86,6 +90,110 @@ def test_what_is_applied_before_the_opening_belongs_to_it() -> None:
     assert client.unseen == 2
     assert "$a" in client.flags
     assert view.news(expunges=True) == []
+
+
+# --- copies
+
+
+def twin_of(session: Session, *, read_only: bool = False) -> Session:
+    """Another session, which begins with a copy of what this one knows and hears of the rest at once."""
+    twin = Session(session.truth, read_only=True)
+    twin.view, twin.client, twin.read_only = session.view.copy(read_only=read_only), Client(), read_only
+    if not read_only:
+        twin.view.recent(session.truth.take_recent())
+    twin.client.hear(twin.view.opening())
+    return twin
+
+
+def test_a_copy_knows_what_was_told_and_what_was_not() -> None:
+    truth = Truth(5)
+    session = Session(truth)
+    truth.expunge(2)
+    truth.store([1, 3], How.ADD, SEEN, ("$a",))
+    truth.deliver(FLAGGED, "b")
+    session.catch_up()
+    twin = twin_of(session)
+    assert len(twin.client.letters) == 5
+    assert twin.client.recent == 0  # the other one claimed them
+    assert twin.client.unseen == 3
+    assert twin.client.flags[5:] == ["$a", "b"]
+    twin.check_truth()
+    assert len(session.view) == 5
+    assert b"* 2 EXPUNGE\r\n" in session.news()
+    session.check_truth()
+    assert session.client.recent == 5
+
+
+def test_a_view_and_its_copy_are_the_same_memory_until_one_changes() -> None:
+    truth = Truth(3)
+    session = Session(truth, read_only=True)
+    one, two = twin_of(session, read_only=True), twin_of(session, read_only=True)
+    assert one.view._uids is two.view._uids is session.view._uids
+    assert one.view._flags is two.view._flags
+    truth.store([2], How.ADD, SEEN, ("$a",))
+    assert len(one.news()) == 2
+    assert two.view.flags_at(2) == session.view.flags_at(2) == 0
+    assert two.view.keywords_at(2) == session.view.keywords_at(2) == ""
+    assert one.view._uids is not two.view._uids is session.view._uids
+    truth.deliver()
+    truth.expunge(1)
+    for each in (one, two, session):
+        each.news()
+        each.check_truth()
+
+
+def test_letters_are_recent_in_one_view_and_not_in_its_copies() -> None:
+    session = Session(Truth(3))
+    twin = twin_of(session)
+    twin.view.recent(Uid(3))
+    assert (session.view.recents, twin.view.recents) == (3, 1)
+    assert [view.flags_at(1) for view in (session.view, twin.view)] == [RECENT, 0]
+    assert session.view.copy().recents == 0
+
+
+def test_the_first_unseen_letter_is_found_again_after_changes() -> None:
+    truth = Truth(40_000)
+    truth.store(list(range(1, 39_001)), How.ADD, SEEN)
+    session = Session(truth, read_only=True, slice=40_000)
+    assert session.client.unseen == 39_001
+    for change, unseen in (
+        (lambda: truth.expunge(1, 2, 39_001), 38_999),
+        (lambda: truth.store([20_000], How.REMOVE, SEEN), 19_998),
+        (lambda: truth.store([20_000], How.ADD, SEEN), 38_999),
+        (lambda: truth.store(list(truth.entries), How.ADD, SEEN), None),
+        (lambda: truth.deliver(), 39_998),
+    ):
+        change()
+        session.catch_up()
+        session = twin_of(session, read_only=True)
+        assert session.client.unseen == unseen
+
+
+def test_keywords_that_no_letter_has_make_room_in_the_list() -> None:
+    truth = Truth(2)
+    session = Session(truth, read_only=True)
+    for number in range(IMAP_KEYWORDS_LISTED):
+        truth.store([1], How.SET, 0, (f"k{number}",))
+        session.catch_up()
+    truth.store([2], How.ADD, 0, ("late",))
+    session.catch_up()
+    assert twin_of(session).client.flags[5:] == [f"k{number}", "late"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_copies_of_copies_end_with_the_truth(seed: int) -> None:
+    rng = random.Random(f"copies {seed}")
+    for _ in range(50):
+        truth = Truth(rng.randrange(8))
+        sessions = [Session(truth), Session(truth, read_only=True)]
+        for _ in range(rng.randrange(40)):
+            step(rng, truth, rng.choice(sessions))
+            if rng.random() < 0.2:
+                session = rng.choice(sessions)
+                sessions[rng.randrange(2)] = twin_of(session, read_only=rng.random() < 0.5)
+        for session in sessions:
+            session.news()
+            session.check_truth()
 
 
 # --- numbers

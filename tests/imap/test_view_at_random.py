@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from postroom.store.values import Flag, How
+from postroom.store.changes import How
+from postroom.store.values import Flag
 from tests.imap.mailprogram import Session, Truth
 
 

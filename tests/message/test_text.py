@@ -65,7 +65,9 @@ def test_the_body_of_a_plain_letter_is_its_text_without_its_header() -> None:
         ("text/plain; charset=iso-2022-jp", "手紙".encode("iso-2022-jp"), "手紙"),
         ("text/plain; charset=hex", b"4142", "4142"),
         ("text/plain; charset=", "ü".encode(), "ü"),
-        ("text/html", b"<p>Hello</p>", "<p>Hello</p>"),
+        ("text/html", b"<p>Hello</p>", "Hello"),
+        ("Text/HTML; charset=iso-8859-1", b"<p>Gr\xfc&szlig;e", "Grüße"),
+        ("text/x-html", b"<p>Hello</p>", "<p>Hello</p>"),
         ("nonsense", b"Hello", "Hello"),
         ("multipart/mixed", b"no boundary", "no boundary"),
     ],
@@ -101,7 +103,7 @@ def test_every_text_of_a_multipart_is_read_and_files_by_their_names() -> None:
             b"Content-Type: audio/x\r\n\r\nhidden",
         )
     )
-    assert found == "first\n<b>second</b>\nold.pdf\nGrüße.png\nKöln"
+    assert found == "first\nsecond\nold.pdf\nGrüße.png\nKöln"
 
 
 def test_texts_and_letters_that_are_files_have_their_names_read_too() -> None:
@@ -131,6 +133,28 @@ def test_a_letter_mapped_from_its_file_reads_the_same(tmp_path: Path) -> None:
     path.write_bytes(octets)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         assert body(mapped) == body(octets) == "first\nsecond"
+
+
+def test_only_octets_that_matter_are_asked_for_and_a_page_is_read_with_pauses() -> None:
+    octets = mixed(
+        b"Content-Type: image/png\r\n\r\n" + b"x" * 10_000,
+        b"Content-Type: text/html\r\n\r\n" + b"<p>a" * 5000,
+        b"\r\nlast",
+    )
+    steps = text.body_steps(parse(octets).parts)
+    asked = pauses = 0
+    wanted = next(steps)
+    with pytest.raises(StopIteration) as done:
+        while True:
+            if wanted is None:
+                pauses += 1
+                wanted = steps.send(b"")
+            else:
+                asked += wanted[1] - wanted[0]
+                wanted = steps.send(octets[slice(*wanted)])
+    assert done.value.value == body(octets) == "\n".join([*["a"] * 5000, "last"])
+    assert pauses > 1
+    assert 20_000 < asked < 21_000
 
 
 def test_only_so_many_characters_are_read(monkeypatch: pytest.MonkeyPatch) -> None:

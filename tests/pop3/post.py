@@ -15,20 +15,17 @@ from postroom.message.octets import crlf_size
 from postroom.net.tls import LoginPolicy
 from postroom.pop3.server import serve
 from postroom.pop3.session import Pop3Service
+from postroom.store.changes import Expunge, Expunged, Reason, Refused
 from postroom.store.interface import Store, Unreadable
 from postroom.store.values import (
     Account,
     AccountId,
     Entry,
-    Expunge,
-    Expunged,
     Letter,
     Mailbox,
     MailboxId,
     MessageId,
     ModSeq,
-    Reason,
-    Refused,
     Uid,
     UidValidity,
 )

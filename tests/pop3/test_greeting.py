@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from postroom.store.changes import Expunge
 from postroom.store.interface import StorageFull, StoreFault
-from postroom.store.values import Expunge, MailboxId
+from postroom.store.values import MailboxId
 from tests.pop3.post import LETTER, LOGIN, Post
 from tests.talk import talk
 
@@ -82,7 +85,11 @@ def test_quit_deletes_what_is_marked_in_one_commit(post: Post) -> None:
         S! end
         """,
     )
-    assert post.shelf.commits == [Expunge(MailboxId(1), (letters[1].uid, letters[3].uid), deleted_only=False)]
+    uids = letters[1].uid, letters[3].uid
+    (change,) = post.shelf.commits
+    assert isinstance(change, Expunge)
+    assert change == Expunge(MailboxId(1), uids, deleted_only=False, by=change.by)
+    assert re.fullmatch(r"alice@example\.test pop3-[0-9a-z]+", change.by)
     assert post.shelf.inboxes[MailboxId(1)] == [letters[0], letters[2]]
 
 

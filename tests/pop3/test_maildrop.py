@@ -16,9 +16,11 @@ import pytest
 from postroom.message.structure import parse
 from postroom.pop3.maildrop import InUse, Lock, Maildrop, NoMaildrop, open_maildrop
 from postroom.pop3.server import serve
+from postroom.store.changes import AddAccount, Copy, Expunge, Filed, Target
 from postroom.store.interface import Delivery, Store, StoreFault
-from postroom.store.sqlite import SqliteStore, migrate, open_store
-from postroom.store.values import AccountId, AddAccount, Copy, Expunge, Filed, Mailbox, Target, Uid
+from postroom.store.sqlite import SqliteStore, open_store
+from postroom.store.upgrade.migrating import migrate
+from postroom.store.values import AccountId, Mailbox, Uid
 from tests.pop3.post import ALICE, LETTER, LOGIN, PREFIX, Post
 from tests.talk import converse
 

@@ -19,19 +19,9 @@ from postroom.net.conversation import Tap
 from postroom.net.tls import LoginPolicy
 from postroom.smtp.server import serve
 from postroom.smtp.session import Role, SmtpService
+from postroom.store.changes import Filed, Reason, Refused
 from postroom.store.interface import Blob, Delivery, Store
-from postroom.store.values import (
-    Account,
-    AccountId,
-    Alias,
-    Filed,
-    Mailbox,
-    MailboxId,
-    Reason,
-    Refused,
-    Uid,
-    UidValidity,
-)
+from postroom.store.values import Account, AccountId, Alias, Mailbox, MailboxId, Quota, Uid, UidValidity
 from tests.talk import Client, Talked, session, talk
 
 NOW: Final = 1_700_000_000
@@ -88,6 +78,10 @@ class MemoryStore:
     """By account, prefix and blob in one."""
     blobs: list[MemoryBlob] = field(default_factory=list)
     """All that were begun."""
+    quotas: dict[str, Quota] = field(default_factory=dict)
+    """Of those who have one."""
+    told: list[tuple[str, str]] = field(default_factory=list)
+    """Whose session brought each letter, and the note on it."""
     gone: set[str] = field(default_factory=set)
     """Accounts whose INBOX is gone."""
     fault: Exception | None = None
@@ -118,6 +112,9 @@ class MemoryStore:
     async def alias(self, name: str) -> Alias | None:
         return self.names.get(name)
 
+    async def quota(self, account: AccountId) -> Quota | None:
+        return self.quotas.get(self._owner(account) or "")
+
     async def mailbox(self, account: AccountId, name: str) -> Mailbox | None:
         owner = self._owner(account)
         if owner in self.gone:
@@ -135,6 +132,11 @@ class MemoryStore:
             raise self.fault
         contents = bytes(delivery.blob.contents())
         answers: list[Filed | Refused] = []
+        owners = [self._owner(AccountId(target.mailbox)) or "" for target in delivery.targets]
+        full = [name in self.quotas and not self.quotas[name].has_room(len(contents)) for name in owners]
+        if any(full):
+            return tuple([Refused(Reason.OVER_QUOTA if each else Reason.TOGETHER) for each in full])
+        self.told.append((delivery.by, delivery.note))
         for target in delivery.targets:
             owner = self._owner(AccountId(target.mailbox))
             if owner is None:

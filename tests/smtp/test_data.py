@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import re
 from typing import cast
 
 import pytest
@@ -12,6 +13,7 @@ from postroom.smtp.data import CHUNK, too_slow
 from postroom.smtp.session import Role
 from postroom.smtp.stuffing import stuff
 from postroom.store.interface import StorageFull, StoreFault
+from postroom.store.values import Quota, Usage
 from tests.smtp.office import BEGUN, HELLO, IN_DATA, LOGGED_IN, CountingBlob, Office, below_prefix
 from tests.talk import Client
 
@@ -448,3 +450,39 @@ def test_a_chunk_of_unknown_length_ends_the_session(argument: str) -> None:
 
 def test_a_chunk_that_is_cut_ends_the_session_with_the_connection() -> None:
     Office().talk(f"{HELLO}\nC: BDAT 1000000\nC: NOOP")
+
+
+# --- quota, and the letter's story
+
+
+def test_where_one_recipient_has_no_room_at_the_end_nobody_has_the_letter() -> None:
+    office = Office()
+    office.store.quotas["bob@example.test"] = Quota(Usage(0, 0, 5, 0), Usage(0, 0, 0, 0))
+    office.talk(f"""
+        {BEGUN}
+        C: RCPT TO:<bob@example.test>
+        S: 250 *
+        C: DATA
+        S: 354 *
+        C: more than five octets
+        C: .
+        S: 452 4.2.2 The mailbox has no room for that letter
+        C: MAIL FROM:<jo@other.test>
+        S: 250 *
+    """)
+    assert office.empty
+
+
+def test_who_brought_a_letter_is_kept_with_it() -> None:
+    office = Office()
+    letter = "C: DATA\nS: 354 *\nC: x\nC: .\nS: 250 2.6.0 Letter accepted as *\n"
+    office.talk(f"{BEGUN}\n{letter}")
+    envelope = "C: MAIL FROM:<alice@example.test>\nS: 250 *\nC: RCPT TO:<bob@example.test>\nS: 250 *\n"
+    office.talk(f"{LOGGED_IN}\n{envelope}{letter}", Role.SUBMISSION, tls=True)
+    (stranger, first), (login, second) = office.store.told
+    assert re.fullmatch(r"smtp-[0-9a-z]+", stranger)
+    assert re.fullmatch(r"alice@example\.test submission-[0-9a-z]+", login)
+    said = f"id={stranger.removeprefix('smtp-')}.1 peer=192.0.2.1 with=SMTP recipients=1 checks=loop"
+    assert first == f"{said} from=<jo@other.test>"
+    assert " with=SMTP " in second
+    assert "secret" not in second

@@ -7,6 +7,7 @@ import pytest
 
 from postroom.net.limits import SMTP_RECIPIENTS, SMTP_UNKNOWN_RECIPIENTS
 from postroom.smtp.session import Role
+from postroom.store.values import Quota, Usage
 from tests.smtp.office import BEGUN, HELLO, LOGGED_IN, Office
 
 FROM_JO = HELLO + "\nC: MAIL FROM:<jo@other.test>\nS: 250 *\n"
@@ -287,3 +288,55 @@ def test_a_sender_belongs_to_who_logged_in(sender: str, reply: str) -> None:
     office = Office()
     office.store.also("info@example.test", "alice@example.test", "bob@example.test")
     office.talk(f"{LOGGED_IN}\nC: MAIL FROM:{sender}\nS: {reply} *", Role.SUBMISSIONS, tls=True)
+
+
+# --- quota
+
+
+FREE = Usage(0, 0, 0, 0)
+FULL = Quota(Usage(0, 9, 0, 9), FREE)
+
+
+def test_a_full_mailbox_is_told_at_once_and_the_others_get_their_letter(caplog: pytest.LogCaptureFixture) -> None:
+    office = Office()
+    office.store.quotas["bob@example.test"] = FULL
+    caplog.set_level(logging.INFO, "postroom")
+    office.talk(f"""
+        {FROM_JO}
+        C: RCPT TO:<bob@example.test>
+        S: 452 4.2.2 The mailbox has no room for that letter
+        C: RCPT TO:<alice@example.test>
+        S: 250 *
+        C: RCPT TO:<bob@example.test>
+        S: 452 4.2.2 *
+        C: DATA
+        S: 354 *
+        C: x
+        C: .
+        S: 250 *
+    """)
+    assert len(office.inbox("alice")) == 1
+    assert not office.inbox("bob")
+    refused = [each for each in caplog.records if "smtp.recipient-refused" in each.getMessage()]
+    assert [each.levelno for each in refused] == [logging.INFO] * 2
+    assert "452 4.2.2" in refused[0].getMessage()
+
+
+def test_the_size_that_was_announced_must_fit() -> None:
+    office = Office()
+    office.store.quotas["bob@example.test"] = Quota(Usage(900, 1, 1000, 0), FREE)
+    for size, reply in ((101, "452 4.2.2 *"), (100, "250 *")):
+        office.talk(f"""
+            {HELLO}
+            C: MAIL FROM:<jo@other.test> SIZE={size}
+            S: 250 *
+            C: RCPT TO:<bob@example.test>
+            S: {reply}
+        """)
+
+
+def test_full_mailboxes_are_not_counted_as_unknown_ones() -> None:
+    office = Office()
+    office.store.quotas["bob@example.test"] = FULL
+    tries = "C: RCPT TO:<bob@example.test>\nS: 452 4.2.2 *\n" * (SMTP_UNKNOWN_RECIPIENTS + 1)
+    office.talk(f"{FROM_JO}\n{tries}C: NOOP\nS: 250 *")

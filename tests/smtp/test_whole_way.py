@@ -12,8 +12,10 @@ from postroom.intake.accept import Intake
 from postroom.smtp.server import serve
 from postroom.smtp.session import Role, SmtpService
 from postroom.smtp.stuffing import stuff
-from postroom.store.sqlite import migrate, open_store
-from postroom.store.values import INBOX, Account, AddAccount, Uid
+from postroom.store.changes import AddAccount
+from postroom.store.sqlite import open_store
+from postroom.store.upgrade.migrating import migrate
+from postroom.store.values import INBOX, Account, Uid
 from tests.smtp.office import NOW, Office
 from tests.talk import session
 

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import apsw
 
 from postroom.net.limits import BLOB_IN_MEMORY
-from postroom.store.check import Severity, check
-from postroom.store.interface import Store
-from postroom.store.values import (
-    AddAlias,
-    Copy,
-    DeleteMailbox,
-    Done,
-    Expunge,
-    Expunged,
-    Filed,
-    Flag,
-    Target,
-    Uid,
-)
+from postroom.store.changes import AddAlias, Copy, DeleteMailbox, Done, Expunge, Expunged, Filed, Target
+from postroom.store.check.whole import Severity, check
+from postroom.store.interface import Store, Unreadable
+from postroom.store.sqlite import open_store
+from postroom.store.values import Flag, Uid
 from tests.store.site import (
     ALICE,
     BOB,
@@ -29,11 +23,18 @@ from tests.store.site import (
     do,
     file,
     find,
+    letter_of,
     new_account,
     new_mailbox,
+    uids,
 )
 
+Letters = Counter[tuple[str, str, bytes]]
+"""How often there is a letter: address, email id and what a client sees."""
+
 SECRET = b"From: x@elsewhere.test\r\nSubject: sesame\r\n\r\nopen sesame\r\n"
+LARGE_SEGMENT = 2
+"""Where letter 5 lies; the others are in segment 1."""
 LARGE = b"Subject: large\r\n\r\n" + b"x" * (BLOB_IN_MEMORY + 1)
 
 
@@ -98,3 +99,22 @@ def email_id(root: Path, number: int) -> str:
     connection.close()
     assert isinstance(found, str)
     return found
+
+
+def letters(root: Path) -> Letters:
+    """Every letter of every account that can be read."""
+
+    async def story() -> Letters:
+        store = await open_store(root)
+        seen = Letters()
+        for account in await store.accounts():
+            for mailbox in await store.mailboxes(account.id):
+                for uid in await uids(store, mailbox):
+                    letter = await letter_of(store, mailbox, uid)
+                    with suppress(Unreadable):
+                        octets = await store.read(letter, 0, len(letter.prefix) + letter.blob_size)
+                        seen[account.address, letter.email_id, octets] += 1
+        await store.close()
+        return seen
+
+    return asyncio.run(story())

@@ -9,24 +9,22 @@ from pathlib import Path
 from typing import TypeVar
 
 from postroom.message.structure import parse
-from postroom.store.check import Finding, check
+from postroom.store.changes import AddAccount, Change, CreateMailbox, Filed, Refused, Target
+from postroom.store.check.whole import Finding, check
 from postroom.store.interface import Delivery, Store
-from postroom.store.sqlite import migrate, open_store
+from postroom.store.sqlite import open_store
+from postroom.store.upgrade.migrating import migrate
 from postroom.store.values import (
     INBOX,
+    NO_QUOTAS,
     Account,
-    AddAccount,
-    Change,
-    CreateMailbox,
     Entry,
-    Filed,
     Flag,
     Letter,
     Mailbox,
-    Refused,
+    Quotas,
     SpecialUse,
     Status,
-    Target,
     Uid,
 )
 
@@ -43,13 +41,14 @@ class Site:
 
     root: Path
     wrap: Callable[[Store], Store] = lambda store: store
+    quotas: Quotas = NO_QUOTAS
 
     def run(self, story: Callable[[Store], Awaitable[T]]) -> T:
         """Open the store, let the story happen, close it, and hold it against `check`."""
         migrate(self.root)
 
         async def tell() -> T:
-            store = self.wrap(await open_store(self.root))
+            store = self.wrap(await open_store(self.root, quotas=self.quotas))
             try:
                 return await story(store)
             finally:

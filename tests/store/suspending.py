@@ -6,18 +6,17 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from postroom.store.changes import Answer, Change, Filed, Refused
+from postroom.store.columns import Columns
+from postroom.store.graves import Buried, Grave, Known, Sought
 from postroom.store.interface import Blob, Delivery, Store, Unreadable
+from postroom.store.search.clues import Candidates, Clue
 from postroom.store.values import (
     Account,
     AccountId,
     Alias,
-    Change,
     Changes,
-    Done,
     Entry,
-    Expunged,
-    Filed,
-    FlagsSet,
     Happening,
     Letter,
     Mailbox,
@@ -25,8 +24,6 @@ from postroom.store.values import (
     MessageId,
     ModSeq,
     Quota,
-    Recent,
-    Refused,
     Span,
     Status,
     Uid,
@@ -85,9 +82,13 @@ class SuspendingStore:
         await asyncio.sleep(0)
         return await _late(await self._store.entries(mailbox, after, limit))
 
-    async def changes(self, mailbox: MailboxId, since: ModSeq) -> Changes:
+    async def columns(self, mailbox: MailboxId, after: Uid, limit: int) -> Columns:
         await asyncio.sleep(0)
-        return await _late(await self._store.changes(mailbox, since))
+        return await _late(await self._store.columns(mailbox, after, limit))
+
+    async def changes(self, mailbox: MailboxId, since: ModSeq, most: int | None = None) -> Changes:
+        await asyncio.sleep(0)
+        return await _late(await self._store.changes(mailbox, since, most))
 
     async def letters(self, mailbox: MailboxId, uids: Sequence[Uid], *, answers: bool = True) -> list[Letter]:
         await asyncio.sleep(0)
@@ -101,13 +102,31 @@ class SuspendingStore:
         await asyncio.sleep(0)
         return await _late(await self._store.read_each(letters, spans))
 
-    async def search_text(self, message: MessageId) -> str | None:
+    async def search_candidates(
+        self, account: AccountId, mailbox: MailboxId, clues: Sequence[Clue]
+    ) -> Candidates | None:
         await asyncio.sleep(0)
-        return await _late(await self._store.search_text(message))
+        return await _late(await self._store.search_candidates(account, mailbox, clues))
+
+    async def search_text(self, account: AccountId, message: MessageId) -> str | None:
+        await asyncio.sleep(0)
+        return await _late(await self._store.search_text(account, message))
 
     async def story(self, message: MessageId) -> list[Happening]:
         await asyncio.sleep(0)
         return await _late(await self._store.story(message))
+
+    async def graves(self, address: str | None, after: MailboxId, limit: int) -> list[Grave]:
+        await asyncio.sleep(0)
+        return await _late(await self._store.graves(address, after, limit))
+
+    async def buried(self, mailbox: MailboxId, after: Uid, limit: int) -> tuple[list[Buried], Uid | None]:
+        await asyncio.sleep(0)
+        return await _late(await self._store.buried(mailbox, after, limit))
+
+    async def known(self, sought: Sought, after: MessageId, limit: int) -> tuple[list[Known], MessageId | None]:
+        await asyncio.sleep(0)
+        return await _late(await self._store.known(sought, after, limit))
 
     def blob(self) -> Blob:
         return self._store.blob()
@@ -116,9 +135,7 @@ class SuspendingStore:
         await asyncio.sleep(0)
         return await _late(await self._store.deliver(delivery))
 
-    async def commit(
-        self, change: Change
-    ) -> Done | Filed | FlagsSet | Expunged | Mailbox | Recent | Account | Refused:
+    async def commit(self, change: Change) -> Answer:
         await asyncio.sleep(0)
         return await _late(await self._store.commit(change))
 

@@ -8,27 +8,21 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from postroom.net.limits import ACCOUNT_OCTETS
-from postroom.store.interface import Store
-from postroom.store.sqlite import open_store
-from postroom.store.values import (
-    FIRST_MAILBOXES,
-    INBOX,
-    Account,
-    AccountId,
+from postroom.store.changes import (
     AddAccount,
     AddAlias,
-    Alias,
     Change,
     Done,
-    ModSeq,
     Reason,
     Refused,
     RemoveAccount,
     RemoveAlias,
     SwitchAccount,
     TellAccount,
-    Uid,
 )
+from postroom.store.interface import Store
+from postroom.store.sqlite import open_store
+from postroom.store.values import FIRST_MAILBOXES, INBOX, Account, AccountId, Alias, ModSeq, Uid
 from tests.store.site import ALICE, BOB, Site, do, file, find, new_account, new_mailbox, uids
 
 

@@ -5,30 +5,24 @@ from __future__ import annotations
 import pytest
 
 from postroom.net.limits import IMAP_KEYWORDS
-from postroom.store.interface import Store
-from postroom.store.values import (
-    Changes,
+from postroom.store.changes import (
     Copy,
     DeleteMailbox,
     Done,
-    Entry,
     Expunge,
     Expunged,
     Filed,
-    Flag,
     FlagsSet,
     How,
-    Mailbox,
-    MailboxId,
-    ModSeq,
     Reason,
     Recent,
     Refused,
     SetFlags,
     TakeRecent,
     Target,
-    Uid,
 )
+from postroom.store.interface import Store
+from postroom.store.values import Changes, Entry, Flag, Mailbox, MailboxId, ModSeq, Uid
 from tests.store.site import (
     LETTER,
     NO_FLAGS,

@@ -12,25 +12,24 @@ from pathlib import Path
 
 import pytest
 
-from postroom.store.interface import Store
-from postroom.store.sqlite import migrate, open_store
-from postroom.store.values import (
+from postroom.store.changes import (
     AddAccount,
     BringBack,
     Copy,
     DeleteMailbox,
     Expunge,
-    Flag,
     How,
-    Mailbox,
     RemoveAccount,
     RenameMailbox,
     SetFlags,
     SwitchAccount,
     Target,
     TellAccount,
-    Uid,
 )
+from postroom.store.interface import Store
+from postroom.store.sqlite import open_store
+from postroom.store.upgrade.migrating import migrate
+from postroom.store.values import Flag, Mailbox, Uid
 from tests.store.site import ALICE, BOB, LETTER, deliver, file, find, new_account, new_mailbox
 
 PATIENCE = 10.0

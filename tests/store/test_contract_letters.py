@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 
 import pytest
@@ -10,25 +11,12 @@ from hypothesis import strategies as st
 
 from postroom.message.structure import parse
 from postroom.net.limits import BLOB_IN_MEMORY, IMAP_KEYWORDS
+from postroom.store.changes import Copy, DeleteMailbox, Done, Expunge, Expunged, Filed, Reason, Refused, Target
 from postroom.store.interface import Delivery, Store, StoreFault, Unreadable
-from postroom.store.values import (
-    MAX_PREFIX,
-    Copy,
-    DeleteMailbox,
-    Done,
-    Expunge,
-    Expunged,
-    Filed,
-    Flag,
-    MailboxId,
-    MessageId,
-    Reason,
-    Refused,
-    Target,
-    Uid,
-)
+from postroom.store.values import MAX_PREFIX, Flag, MailboxId, MessageId, Uid
 from tests.letters import letters
 from tests.store.site import (
+    ALICE,
     BOB,
     LETTER,
     Site,
@@ -431,6 +419,45 @@ def test_a_letter_without_message_id_is_a_thread_of_its_own(site: Site) -> None:
         for _ in range(3):
             await file(store, inbox, b"Subject: Re: x\r\n\r\n")
         assert len({each.thread_id for each in await store.letters(inbox.id, [Uid(1), Uid(2), Uid(3)])}) == 3
+
+    site.run(story)
+
+
+def test_letters_of_one_turn_are_threaded_as_those_that_come_one_by_one(site: Site) -> None:
+    letters = (
+        b"Message-ID: <a@x>\r\n\r\n",
+        b"Message-ID: <b@x>\r\n\r\n",
+        b"Message-ID: <c@x>\r\nReferences: <a@x> <b@x>\r\n\r\n",
+        b"Message-ID: <d@x>\r\nReferences: <b@x>\r\n\r\n",
+    )
+
+    async def story(store: Store) -> None:
+        inbox = await find(store, await new_account(store))
+        for letter in letters[:2]:
+            await file(store, inbox, letter)
+        await asyncio.gather(*[file(store, inbox, letter) for letter in letters[2:]])
+        a, b, c, d = [each.thread_id for each in await store.letters(inbox.id, [Uid(n) for n in range(1, 5)])]
+        assert a != b
+        assert (c, d) == (a, b)
+
+    site.run(story)
+
+
+def test_a_letter_that_comes_from_another_account_is_threaded_where_it_comes_to(site: Site) -> None:
+    async def story(store: Store) -> None:
+        inbox = await find(store, await new_account(store, ALICE))
+        his = await find(store, await new_account(store, BOB))
+        await file(store, his, b"Message-ID: <a@x>\r\n\r\n")
+        for letter in (b"Message-ID: <b@x>\r\nReferences: <a@x>\r\n\r\n", b"Message-ID: <c@x>\r\n\r\n", b"\r\n"):
+            await file(store, inbox, letter)
+        await do(store, Copy(inbox.id, (Uid(1), Uid(2)), his.id), Filed)
+        await do(store, Copy(inbox.id, (Uid(3),), his.id, move=True), Filed)
+        await file(store, his, b"Message-ID: <d@x>\r\nReferences: <c@x>\r\n\r\n")
+        a, b, c, none, d = [each.thread_id for each in await store.letters(his.id, [Uid(n) for n in range(1, 6)])]
+        assert a == b
+        assert c == d
+        assert len({a, c, none}) == 3
+        assert (await letter_of(store, inbox, Uid(1))).thread_id != b
 
     site.run(story)
 

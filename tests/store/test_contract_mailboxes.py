@@ -5,24 +5,19 @@ from __future__ import annotations
 import pytest
 
 from postroom.net.limits import IMAP_MAILBOX_LEVELS, IMAP_MAILBOX_NAME_OCTETS
-from postroom.store.interface import Store
-from postroom.store.values import (
-    INBOX,
-    AccountId,
+from postroom.store.changes import (
     Change,
     CreateMailbox,
     DeleteMailbox,
     Done,
-    Flag,
-    Mailbox,
-    ModSeq,
     Reason,
     Refused,
     RenameMailbox,
-    SpecialUse,
     Subscribe,
     Target,
 )
+from postroom.store.interface import Store
+from postroom.store.values import INBOX, AccountId, Flag, Mailbox, ModSeq, SpecialUse
 from tests.store.site import (
     BOB,
     LETTER,

@@ -8,9 +8,7 @@ import pytest
 
 from postroom.message.structure import parse
 from postroom.net.limits import BATCH_CHANGES
-from postroom.store.interface import Delivery, Store, StoreFault
-from postroom.store.sqlite import open_store
-from postroom.store.values import (
+from postroom.store.changes import (
     Change,
     Copy,
     CreateMailbox,
@@ -19,12 +17,8 @@ from postroom.store.values import (
     Expunge,
     Expunged,
     Filed,
-    Flag,
     FlagsSet,
     How,
-    Mailbox,
-    MailboxId,
-    ModSeq,
     Reason,
     Recent,
     Refused,
@@ -32,8 +26,10 @@ from postroom.store.values import (
     SetFlags,
     TakeRecent,
     Target,
-    Uid,
 )
+from postroom.store.interface import Delivery, Store, StoreFault
+from postroom.store.sqlite import open_store
+from postroom.store.values import Flag, Mailbox, MailboxId, ModSeq, Uid
 from tests.store.site import (
     ALICE,
     LETTER,

@@ -17,9 +17,11 @@ import pytest
 
 from postroom.net.limits import HINTS_PER_DATAGRAM
 from postroom.store import events as module
+from postroom.store.changes import Done, SwitchAccount, TakeRecent, TellAccount
 from postroom.store.events import Hints
-from postroom.store.sqlite import SqliteStore, migrate, open_store
-from postroom.store.values import Done, Mailbox, MailboxId, ModSeq, SwitchAccount, TakeRecent, TellAccount, Uid
+from postroom.store.sqlite import SqliteStore, open_store
+from postroom.store.upgrade.migrating import migrate
+from postroom.store.values import Mailbox, MailboxId, ModSeq, Uid
 from tests.store.site import ALICE, BOB, do, file, find, new_account
 
 PATIENCE = 10.0
@@ -192,6 +194,28 @@ def test_a_look_wakes_only_those_whose_mailbox_changed(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def test_who_watches_all_hears_of_each_change_and_now_and_then_of_nothing_certain(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with _opened(tmp_path, "one", "two") as (one, two):
+            inbox = await _inbox(one)
+            here, there, ended = _Bell(), _Bell(), _Bell()
+            one.watch_all(here.ring)
+            two.watch_all(there.ring)
+            end = two.watch_all(ended.ring)
+            await file(one, inbox)
+            end()
+            for bell in (here, there):
+                await bell.wait()
+                assert {inbox.id} in bell.rings
+            there.rings.clear()
+            two._look()
+            await there.wait()
+            assert there.rings == [None]
+            assert ended.rings in ([], [{inbox.id}])
+
+    asyncio.run(story())
+
+
 def test_a_socket_is_its_owners_alone_and_goes_with_its_store(tmp_path: Path) -> None:
     async def story() -> None:
         async with _opened(tmp_path, "worker-0"):
@@ -299,7 +323,8 @@ _OTHER = """
 import asyncio, sys
 from pathlib import Path
 from postroom.store.sqlite import open_store
-from postroom.store.values import SetFlags, How, Flag, Uid, MailboxId
+from postroom.store.changes import How, SetFlags
+from postroom.store.values import Flag, MailboxId, Uid
 
 async def main():
     store = await open_store(Path(sys.argv[1]), name="other")

@@ -17,10 +17,11 @@ from pathlib import Path
 import pytest
 
 from postroom.net.limits import BLOB_IN_MEMORY
-from postroom.store.check import check
-from postroom.store.findings import Severity
+from postroom.store.check.findings import Severity
+from postroom.store.check.whole import check
 from postroom.store.interface import StorageFull, StoreFault
-from postroom.store.sqlite import SqliteStore, migrate, open_store
+from postroom.store.sqlite import SqliteStore, open_store
+from postroom.store.upgrade.migrating import migrate
 from postroom.store.values import Mailbox, Uid
 from tests.store.site import LETTER, entries, file, find, new_account, octets_of
 
@@ -31,7 +32,7 @@ from pathlib import Path
 from postroom.message.structure import parse
 from postroom.store.interface import Delivery
 from postroom.store.sqlite import open_store
-from postroom.store.values import Target
+from postroom.store.changes import Target
 
 async def main():
     store = await open_store(Path(sys.argv[1]), name=sys.argv[2])

@@ -13,7 +13,8 @@ import pytest
 from postroom.store import index
 from postroom.store.index import NewerSchema, OlderSchema, open_index, schema_version
 from postroom.store.interface import StoreFault
-from postroom.store.sqlite import migrate, open_store
+from postroom.store.sqlite import open_store
+from postroom.store.upgrade.migrating import migrate
 
 
 def _set_version(root: Path, version: int) -> None:
@@ -84,6 +85,22 @@ def test_a_migration_is_done_whole_or_not_at_all(tmp_path: Path, monkeypatch: py
     monkeypatch.undo()
     index.migrate(connection)
     assert schema_version(connection) >= 1
+    connection.close()
+
+
+def test_what_the_check_says_after_the_last_migration_takes_all_of_them_back(tmp_path: Path) -> None:
+    connection = open_index(tmp_path / "index.db", make=True)
+
+    def check(seen: apsw.Connection) -> None:
+        assert schema_version(seen) == index.newest_schema()
+        raise ValueError("not so")
+
+    with pytest.raises(ValueError, match="not so"):
+        index.migrate(connection, check)
+    assert schema_version(connection) == 0
+    assert connection.execute("SELECT count(*) FROM sqlite_schema").get == 0
+    index.migrate(connection)
+    index.migrate(connection, check)
     connection.close()
 
 

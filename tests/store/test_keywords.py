@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from postroom.net.limits import IMAP_KEYWORDS
+from postroom.store.changes import How
 from postroom.store.keywords import TooManyKeywords, change_keywords, pack_keywords
-from postroom.store.values import How
 
 
 def test_keywords_are_sorted_and_there_once_whatever_their_case() -> None:

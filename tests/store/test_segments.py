@@ -6,6 +6,8 @@ import errno
 import mmap
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,7 +32,7 @@ from postroom.store.records import (
     read_segment_header,
     write_frame,
 )
-from postroom.store.segments import Segment, Segments, segment_name
+from postroom.store.segments import Segment, Segments, being_written, segment_name
 from postroom.store.values import Place
 
 _ID = bytes(range(16))
@@ -61,6 +63,30 @@ def test_a_segment_is_born_with_its_header_for_its_owner_alone(tmp_path: Path) -
     assert stat.S_IMODE((tmp_path / segment_name(1)).stat().st_mode) == 0o600
     assert read_segment_header(_octets(tmp_path, 1)) == 1
     segment.close()
+
+
+def test_others_know_a_segment_that_may_still_grow(tmp_path: Path) -> None:
+    segments = _segments(tmp_path)
+    path = tmp_path / segment_name(1)
+    assert not being_written(path), "there is none"
+    segment = segments.open()
+    assert being_written(path)
+    _file(segment, b"a letter")
+    segments.close()
+    assert not being_written(path)
+
+
+def test_a_segment_whose_writer_is_killed_grows_no_more(tmp_path: Path) -> None:
+    story = "import sys\nfrom pathlib import Path\nfrom postroom.store.segments import Segments\n" + (
+        "Segments(Path(sys.argv[1]), lambda: 0).birth()\nprint('born', flush=True)\nsys.stdin.read()\n"
+    )
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", story, str(tmp_path)], stdin=pipe, stdout=pipe) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"born\n"
+        assert being_written(tmp_path / segment_name(1))
+        writer.kill()
+    assert not being_written(tmp_path / segment_name(1))
 
 
 def test_a_birth_syncs_the_file_and_its_folder_before_it_is_used(

@@ -13,27 +13,23 @@ import pytest
 from postroom.message.structure import parse
 from postroom.net.limits import BLOB_IN_MEMORY, LETTERS_PER_READ
 from postroom.store.apply import batch
-from postroom.store.interface import Delivery, StoreFault, Unreadable
-from postroom.store.segments import segment_name
-from postroom.store.sqlite import SqliteStore, migrate, open_store
-from postroom.store.values import (
-    MAX_PREFIX,
+from postroom.store.changes import (
     Copy,
     Done,
     Expunge,
     Expunged,
     Filed,
-    Flag,
     FlagsSet,
     How,
-    Mailbox,
-    MailboxId,
-    MessageId,
     RemoveAccount,
     SetFlags,
     Target,
-    Uid,
 )
+from postroom.store.interface import Delivery, StoreFault, Unreadable
+from postroom.store.segments import segment_name
+from postroom.store.sqlite import SqliteStore, open_store
+from postroom.store.upgrade.migrating import migrate
+from postroom.store.values import MAX_PREFIX, AccountId, Flag, Mailbox, MailboxId, MessageId, Uid
 from tests.store.site import LETTER, deliver, do, entries, file, find, letter_of, new_account, octets_of, status
 
 
@@ -316,6 +312,6 @@ def test_nothing_of_a_closed_store_stays_open(tmp_path: Path) -> None:
 
 def test_there_is_no_search_text_without_an_indexer(tmp_path: Path) -> None:
     async def story(store: SqliteStore, inbox: Mailbox) -> None:
-        assert await store.search_text(MessageId(1)) is None
+        assert await store.search_text(AccountId(1), MessageId(1)) is None
 
     _run(tmp_path, story)

@@ -8,12 +8,17 @@ one finds a restarted authority by itself.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Mapping
 
 from postroom.accounts.authority import Attempt, Authority, Login, Outcome
+from postroom.accounts.secrets import SecretsFault
 from postroom.net.ipc import Failed, Handler, Json, Peer, Refused, Unreachable, Values
 from postroom.net.limits import AUTHORITY_RETRY_SECONDS, AUTHORITY_SECONDS
+from postroom.net.log import event
+
+_logger = logging.getLogger("postroom.accounts")
 
 
 class RemoteAuthority:
@@ -40,18 +45,19 @@ class RemoteAuthority:
     async def set_password(self, address: str, password: bytes, *, ready_hash: bool = False) -> None:
         """Make and keep hash and SCRAM keys; see `Authority`.
 
-        Raises ValueError where the authority refuses; Failed, TimeoutError.
+        Raises ValueError where the authority refuses; SecretsFault, Failed, TimeoutError.
         """
         try:
-            await self._call(
+            said = await self._call(
                 "set-password", address=address, password=password.decode("latin-1"), ready_hash=ready_hash
             )
         except Refused as why:
             raise ValueError(str(why)) from None
+        _kept(said)
 
     async def remove(self, address: str) -> None:
-        """Forget an account's secrets. Raises Failed, TimeoutError."""
-        await self._call("remove", address=address)
+        """Forget an account's secrets. Raises SecretsFault, Failed, TimeoutError."""
+        _kept(await self._call("remove", address=address))
 
     async def close(self) -> None:
         """Let go of the connection."""
@@ -66,6 +72,12 @@ class RemoteAuthority:
                     return await self._peer.call(name, **values)
                 except Unreachable:
                     await asyncio.sleep(AUTHORITY_RETRY_SECONDS)
+
+
+def _kept(said: Values) -> None:
+    """Raises SecretsFault where secrets.db could not be written."""
+    if "fault" in said:
+        raise SecretsFault(str(said["fault"]))
 
 
 def handlers(authority: Authority) -> Mapping[str, Handler]:
@@ -83,13 +95,23 @@ def handlers(authority: Authority) -> Mapping[str, Handler]:
             await authority.set_password(address, password, ready_hash=values.get("ready_hash") is True)
         except ValueError as why:
             raise Refused(str(why)) from None
+        except SecretsFault as fault:
+            return _not_kept(fault)
         return {}
 
     async def remove(values: Values) -> Values:
-        await authority.remove(_text(values, "address"))
+        try:
+            await authority.remove(_text(values, "address"))
+        except SecretsFault as fault:
+            return _not_kept(fault)
         return {}
 
     return {"login": login, "set-password": set_password, "remove": remove}
+
+
+def _not_kept(fault: SecretsFault) -> Values:
+    event(_logger, logging.ERROR, "secrets.not-kept", reason=fault)
+    return {"fault": str(fault)}
 
 
 def _text(values: Values, name: str) -> str:

@@ -43,6 +43,29 @@ class SecretsFault(Exception):
     """secrets.db can't be used; the text says why."""
 
 
+def schema_version(path: Path) -> int:
+    """The number of the last migration that a secrets.db has seen; 0 where there is no file. Raises
+    SecretsFault."""
+    if not path.exists():
+        return 0
+    try:
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            connection.set_busy_timeout(5000)
+            if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'schema'").fetchone():
+                return 0
+            return int(connection.execute("SELECT coalesce(max(version), 0) FROM schema").get)
+        finally:
+            connection.close()
+    except apsw.Error as error:
+        raise SecretsFault(f"{path}: {error}") from error
+
+
+def is_behind(path: Path) -> bool:
+    """Whether a secrets.db is there that will be migrated when it is opened. Raises SecretsFault."""
+    return 0 < schema_version(path) < len(_MIGRATIONS)
+
+
 class Secrets:
     """The open database. Every method raises SecretsFault where SQLite fails."""
 
@@ -129,6 +152,20 @@ class Secrets:
             self._connection.execute(statement, values)
         except apsw.Error as error:
             raise SecretsFault(str(error)) from error
+
+
+def known_addresses(root: Path) -> frozenset[str]:
+    """Addresses that have secrets in this data directory, read without changing anything; none where that can't be
+    done."""
+    try:
+        connection = apsw.Connection(str(root / FILE), flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            rows = connection.execute("SELECT DISTINCT address FROM credential").fetchall()
+        finally:
+            connection.close()
+    except apsw.Error:
+        return frozenset()
+    return frozenset([address for (address,) in rows if isinstance(address, str)])
 
 
 def _is_text(name: str) -> bool:

@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
+import os
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import click
 
 from postroom.accounts.directory import account_name
+from postroom.cli.columns import count, size
 from postroom.cli.main import Failure, config_option, read_config
-from postroom.config import Config, ConfigError
+from postroom.config import Config, ConfigError, read_size
 from postroom.site.office import Office, OfficeClosed, open_office
-from postroom.store.values import Account, AddAccount, Reason, Refused, RemoveAccount, SwitchAccount
+from postroom.store.changes import (
+    AS_IT_IS,
+    AddAccount,
+    LimitAccount,
+    LimitDomain,
+    Reason,
+    Refused,
+    RemoveAccount,
+    SwitchAccount,
+)
+from postroom.store.usage import domain_of
+from postroom.store.values import Account, Quota, Usage
 
 T = TypeVar("T")
+Limit = int | None
+"""As the store has it: None is the site's default, 0 no limit, AS_IT_IS no change."""
+_LIMITS: Final[dict[str, Limit]] = {"default": None, "none": 0}
 
 
 def at_the_office(config: Config, work: Callable[[Office], Awaitable[T]]) -> T:
@@ -47,6 +65,20 @@ def address(_: click.Context, __: click.Parameter, value: str) -> str:
         return account_name(value)
     except ValueError as e:
         raise click.BadParameter(str(e)) from None
+
+
+def some_address(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """An option that has to be an account's name where it is given."""
+    return None if value is None else address(_, __, value)
+
+
+def caller() -> str:
+    """Who gives this command, for letters' stories."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user} cli-{os.getpid()}"
 
 
 def _password(from_stdin: bool) -> bytes:
@@ -119,17 +151,23 @@ def add(
 @config_option
 def list_(as_json: bool, config_path: str) -> None:
     """List the accounts."""
-    found: list[Account] = at_the_office(read_config(config_path), lambda office: office.store.accounts())
+
+    async def work(office: Office) -> list[tuple[Account, Quota | None]]:
+        found = await office.store.accounts()
+        return [(a, await office.store.quota(a.id) if as_json else None) for a in found]
+
+    found = at_the_office(read_config(config_path), work)
     if as_json:
-        rows = [
-            {"address": a.address, "disabled": a.disabled, "admin": a.admin, "fxp": a.fxp, "files": a.files}
-            for a in found
-        ]
-        click.echo(json.dumps(rows, indent=1))
+        click.echo(json.dumps([_row(a, quota) for a, quota in found], indent=1))
         return
-    for a in found:
+    for a, _ in found:
         marks = [word for word, on in (("disabled", a.disabled), ("admin", a.admin), ("fxp", a.fxp)) if on]
         click.echo("  ".join([a.address, *marks]))
+
+
+def _row(a: Account, quota: Quota | None) -> dict[str, object]:
+    row = {"address": a.address, "disabled": a.disabled, "admin": a.admin, "fxp": a.fxp, "files": a.files}
+    return row if quota is None else row | {"octets": quota.account.octets, "letters": quota.account.letters}
 
 
 @account.command()
@@ -182,8 +220,87 @@ def remove(name: str, config_path: str) -> None:
     """Take an account and its mail away."""
 
     async def work(office: Office) -> None:
-        refused(await office.store.commit(RemoveAccount(name)), name)
+        refused(await office.store.commit(RemoveAccount(name, by=caller())), name)
         await office.authority.remove(name)
         await office.tell_account_changed(name)
 
     at_the_office(read_config(config_path), work)
+
+
+def _limit(read: Callable[[str], int]) -> Callable[[click.Context, click.Parameter, str | None], Limit]:
+    """An option's value: "none", "default", or what `read` makes of it."""
+
+    def value(_: click.Context, __: click.Parameter, text: str | None) -> Limit:
+        if text is None or text in _LIMITS:
+            return AS_IT_IS if text is None else _LIMITS[text]
+        try:
+            return read(text)
+        except ValueError as e:
+            raise click.BadParameter(f'{e}, or "default", or "none"') from None
+
+    return value
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 15):
+        raise ValueError("a whole number is wanted")
+    return int(text)
+
+
+@account.command()
+@click.argument("name", metavar="[ADDRESS]", required=False, callback=some_address)
+@click.option("--domain", metavar="NAME", help="All accounts of this domain together, instead of one account.")
+@click.option("--mail", metavar="SIZE", help='Such as 2GiB, "none", or "default".', callback=_limit(read_size))
+@click.option("--letters", metavar="N", help='A number, "none", or "default".', callback=_limit(_whole))
+@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@config_option
+def quota(
+    name: str | None, domain: str | None, mail: Limit, letters: Limit, as_json: bool, config_path: str
+) -> None:
+    """Show what an account or a domain keeps, and set what it may.
+
+    Defaults stand in [quota] of the configuration. What is set here holds at once; letters that are there stay.
+
+    \b
+    postroom account quota alice@example.test
+    postroom account quota alice@example.test --mail 2GiB --letters none
+    postroom account quota --domain example.test --mail 100GiB
+    """
+    if (name is None) == (domain is None):
+        raise click.UsageError("an ADDRESS is wanted, or --domain")
+    config = read_config(config_path)
+    domain = None if domain is None else domain.lower()
+    if domain is not None and domain not in config.domains:
+        raise Failure(f"{domain} is none of this site's domains ({', '.join(config.domains)})")
+    whose = name or domain or ""
+
+    async def work(office: Office) -> Usage | None:
+        if (mail, letters) != (AS_IT_IS, AS_IT_IS):
+            change = LimitDomain(whose, mail, letters) if name is None else LimitAccount(whose, mail, letters)
+            refused(await office.store.commit(change), whose)
+        return await _usage(office, name, whose)
+
+    usage = at_the_office(config, work)
+    if usage is None:
+        if name is not None:
+            raise Failure(f"{whose}: {Reason.NO_SUCH_ACCOUNT.value}")
+        click.echo(f"{whose}: no account yet", err=True)
+    elif as_json:
+        click.echo(json.dumps({"name": whose} | asdict(usage)))
+    else:
+        click.echo(f"{whose}: {_of(size(usage.octets), usage.max_octets and size(usage.max_octets))}")
+        click.echo(f"{whose}: {_of(count(usage.letters, 'letter'), usage.max_letters)}")
+
+
+async def _usage(office: Office, name: str | None, whose: str) -> Usage | None:
+    """An account's usage, or a domain's, which any of its accounts tells."""
+    for each in await office.store.accounts():
+        if each.address == name or (name is None and domain_of(each.address) == whose):
+            found = await office.store.quota(each.id)
+            if found is not None:
+                return found.domain if name is None else found.account
+    return None
+
+
+def _of(kept: str, limit: str | int) -> str:
+    return f"{kept} of {limit}" if limit else f"{kept}, no limit"

@@ -10,7 +10,8 @@ from postroom.cli.account import at_the_office, refused
 from postroom.cli.main import Failure, config_option, read_config
 from postroom.site.office import Office
 from postroom.smtp import grammar
-from postroom.store.values import AddAlias, Alias, RemoveAlias
+from postroom.store.changes import AddAlias, RemoveAlias
+from postroom.store.values import Alias
 
 
 def _name(_: click.Context, __: click.Parameter, value: str) -> str:

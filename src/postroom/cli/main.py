@@ -6,6 +6,7 @@ Exit status: 0 done; 1 it failed; 2 bad usage or configuration.
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 from pathlib import Path
@@ -22,8 +23,14 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "check-config": ("check", "Read the configuration and say what is wrong with it."),
     "account": ("account", "Add, list and change those who have mail and files here."),
     "alias": ("alias", "Further names for accounts."),
+    "undelete": ("undelete", "List and bring back expunged letters and deleted mailboxes."),
+    "story": ("story", "Tell what happened to one letter."),
     "trace": ("trace", "Show conversations: client left, server right, time between."),
-    "fsck": ("check", "Check every letter, row and counter of the store; changes nothing."),
+    "fsck": ("fsck", "Check every letter, row and counter of the store; repair it, or make its index anew."),
+    "compact": ("compact", "Give the disk back what expunged letters took."),
+    "backup": ("backup", "Copy the whole site to a directory, while the server runs."),
+    "restore": ("restore", "Bring a site, an account, a mailbox or a letter back from a backup."),
+    "upgrade": ("upgrade", "Bring the store to this version's form, and back again."),
     "completion": ("completion", "Print what makes your shell complete postroom's commands."),
     "role": ("role", ""),  # hidden: how the supervisor starts the others
 }
@@ -92,6 +99,8 @@ def _say(error: click.ClickException) -> None:
 
 def run() -> NoReturn:
     """The console script's entry."""
+    # Who runs a command reads its own one line; roles and `serve` set up their log.
+    logging.getLogger("postroom").addHandler(logging.NullHandler())
     try:
         postroom.main(prog_name="postroom", standalone_mode=False)
     except click.exceptions.Exit as e:

@@ -6,10 +6,10 @@ EXPUNGE may be sent (RFC 3501 7.4.1), new ones have none before their EXISTS. Fl
 once; the client is told of each change, save what it did itself with .SILENT.
 
 A letter costs 17 octets: UID, flags, keywords (a number for each set of them) and modseq; dates and sizes are read
-from the store. No I/O here.
+from the store. A view and its copies have these columns in common until one of them changes. No I/O here.
 
-The life of a view: `load` slices of entries, `opening` (SELECT's answers), then again and again `apply`, perhaps
-`stored`, and `news`.
+The life of a view: `fill` it with slices of the mailbox, or make it by `copy` of another; `opening` (SELECT's
+answers), then again and again `apply`, perhaps `stored`, and `news`.
 """
 
 from __future__ import annotations
@@ -18,17 +18,24 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, cast
+from weakref import WeakSet
 
 from postroom.imap.grammar.faults import SyntaxFault
-from postroom.imap.grammar.flags import RECENT, SYSTEM_NAMES, write_flags
+from postroom.imap.grammar.flags import RECENT, write_flags
 from postroom.imap.grammar.sets import SequenceSet
-from postroom.net.limits import IMAP_KEYWORD_SETS_UNUSED, IMAP_KEYWORDS_LISTED
-from postroom.store.values import Changes, Entry, Flag, How, ModSeq, Uid
+from postroom.imap.keywordsets import KeywordSets
+from postroom.store.changes import How
+from postroom.store.columns import Columns
+from postroom.store.values import Changes, Entry, Flag, ModSeq, Uid
 
 _WRITTEN: Final = tuple([write_flags(bits, "") for bits in range(2 * RECENT)])
 _WITH_RECENT: Final = bytes(bits | RECENT for bits in range(256))
 _NOT_RECENT: Final = bytes(bits for bits in range(256) if not bits & RECENT)
+_WITHOUT_RECENT: Final = bytes(bits & ~RECENT for bits in range(256))
 _SEEN: Final = bytes(bits & Flag.SEEN for bits in range(256))
+_LOOKED_AT: Final = 16_384
+"""Letters whose flags are looked through at a time for an unseen one."""
+_LETTER_OCTETS: Final = 17
 
 
 class _Belief(NamedTuple):
@@ -49,55 +56,6 @@ class _Belief(NamedTuple):
                 return _Belief(self.flags & ~flags, self.keywords - keywords)
 
 
-class _Keywords:
-    """The sets of keywords that letters have, a number for each, and every keyword among them."""
-
-    def __init__(self) -> None:
-        self.sets = [""]
-        self.folded = [frozenset[str]()]
-        """The same sets in upper case: a keyword's case doesn't matter."""
-        self.numbers = {"": 0}
-        self.untold = False
-        """Whether there are listed keywords that no FLAGS response has named yet."""
-        self._listed: dict[str, str] = {}
-        self._most = IMAP_KEYWORD_SETS_UNUSED
-
-    def number(self, keywords: str) -> int:
-        """The number of a set, as store.values.Entry writes it."""
-        number = self.numbers.get(keywords)
-        if number is not None:
-            return number
-        words = keywords.split(" ")
-        folded = [word.upper() for word in words]
-        for fold, word in zip(folded, words, strict=True):
-            if fold not in self._listed and len(self._listed) < IMAP_KEYWORDS_LISTED:
-                self._listed[fold] = word
-                self.untold = True
-        self.numbers[keywords] = number = len(self.sets)
-        self.sets.append(keywords)
-        self.folded.append(frozenset(folded))
-        return number
-
-    @property
-    def crowded(self) -> bool:
-        """Whether so many sets came that `forget` is worth it."""
-        return len(self.sets) > self._most
-
-    def forget(self, used: array[int]) -> array[int]:
-        """Forget the sets that no letter has any more; gives the letters' new numbers. What is listed stays."""
-        old, kept = self.sets, sorted({0, *used})
-        self.sets = [old[number] for number in kept]
-        self.folded = [self.folded[number] for number in kept]
-        self.numbers = {keywords: number for number, keywords in enumerate(self.sets)}
-        self._most = 2 * len(kept) + IMAP_KEYWORD_SETS_UNUSED
-        renumbered = {before: now for now, before in enumerate(kept)}
-        return array("I", map(renumbered.__getitem__, used))
-
-    def names(self) -> bytes:
-        """The system flags and at most IMAP_KEYWORDS_LISTED keywords, as FLAGS lists them."""
-        return b" ".join([SYSTEM_NAMES, *(word.encode() for word in self._listed.values())])
-
-
 class View:
     """See the module."""
 
@@ -115,8 +73,14 @@ class View:
         self._flags = array("B")
         self._keywords = array("I")
         self._modseqs = array("Q")
-        self._sets = _Keywords()
+        self._sets = KeywordSets()
+        self._flags_of: WeakSet[View] = WeakSet((self,))
+        self._rest_of: WeakSet[View] = WeakSet((self,))
+        """The views that have these columns in common; nothing is changed in place where there are others."""
+        self._seen_before = 0
+        """No letter before this index is unseen."""
         self._recent_from: int | None = None
+        self._recents = 0
         self._recents_told = 0
         self._gone: set[int] = set()
         """UIDs that wait for their EXPUNGE."""
@@ -126,18 +90,73 @@ class View:
         """By UID, where the client's mind may differ from what is; None where it must be told in any case."""
 
     def load(self, entries: Sequence[Entry]) -> None:
+        """`fill` with rows."""
+        if entries:
+            uids, flags, keywords, modseqs, *_ = zip(*entries, strict=True)
+            self.fill(Columns(array("I", uids), array("B", flags), array("Q", modseqs), list(keywords)))
+
+    def fill(self, letters: Columns) -> None:
         """Take in the next slice of the mailbox, ascending; only before `opening`."""
-        if not entries:
+        if not letters.uids:
             return
         first = len(self._uids)
-        uids, flags, keywords, modseqs, *_ = zip(*entries, strict=True)
-        for words in set(keywords):
+        self._own()
+        for words in set(letters.keywords):
             self._sets.number(words)
-        self._uids.extend(uids)
-        self._flags.extend(flags)
-        self._keywords.extend(map(self._sets.numbers.__getitem__, keywords))
-        self._modseqs.extend(modseqs)
+        self._uids.extend(letters.uids)
+        self._flags.extend(letters.flags)
+        self._keywords.extend(map(self._sets.numbers.__getitem__, letters.keywords))
+        self._modseqs.extend(letters.modseqs)
+        self._recents += _recents_of(letters.flags)
         self._mark_recent(first)
+
+    def copy(self, *, read_only: bool = False) -> View:
+        """Another session's view of what this one knows, told or not; nothing is \\Recent there."""
+        twin = View(self.modseq, read_only=read_only)
+        twin._uids, twin._flags = self._uids, self._flags
+        twin._keywords, twin._modseqs = self._keywords, self._modseqs
+        twin._sets = self._sets.copy()
+        twin._flags_of, twin._rest_of = self._flags_of, self._rest_of
+        twin._flags_of.add(twin)
+        twin._rest_of.add(twin)
+        twin._seen_before, twin._recents = self._seen_before, self._recents
+        twin._gone, twin._fresh = self._gone.copy(), self._fresh.copy()
+        twin.settle()
+        if twin._recents:
+            twin._flags = array("B", twin._flags.tobytes().translate(_WITHOUT_RECENT))
+            twin._flags_of = twin._without_others(twin._flags_of)
+            twin._recents = 0
+        return twin
+
+    def settle(self) -> None:
+        """Take all that waits to be told for told: where no client was told of anything yet."""
+        self._take_away()
+        self._take_in()
+        self._believed.clear()
+        self._first_unseen()
+        if self._sets.full:
+            self._keywords = self._sets.relist(self._keywords)
+
+    @property
+    def octets(self) -> int:
+        """What it takes of memory, about; much of that may be what copies of it have too."""
+        return _LETTER_OCTETS * len(self._uids) + self._sets.octets
+
+    def _own(self) -> None:
+        """To be called before a column is changed in place."""
+        self._own_flags()
+        if len(self._rest_of) > 1:
+            self._uids, self._keywords, self._modseqs = self._uids[:], self._keywords[:], self._modseqs[:]
+            self._rest_of = self._without_others(self._rest_of)
+
+    def _own_flags(self) -> None:
+        if len(self._flags_of) > 1:
+            self._flags = self._flags[:]
+            self._flags_of = self._without_others(self._flags_of)
+
+    def _without_others(self, views: WeakSet[View]) -> WeakSet[View]:
+        views.discard(self)
+        return WeakSet((self,))
 
     def recent(self, first: Uid) -> None:
         """Letters from this UID on, present and to come, are \\Recent in this session (store.values.Recent).
@@ -149,13 +168,16 @@ class View:
         if self._recent_from is None:
             return
         start = bisect_left(self._uids, self._recent_from, start)
-        self._flags[start:] = array("B", self._flags[start:].tobytes().translate(_WITH_RECENT))
+        if start == len(self._uids):
+            return
+        self._own_flags()
+        flags = self._flags[start:]
+        self._recents += len(flags) - _recents_of(flags)
+        self._flags[start:] = array("B", flags.tobytes().translate(_WITH_RECENT))
 
     def opening(self) -> list[bytes]:
         """SELECT's untagged FLAGS, EXISTS, RECENT, PERMANENTFLAGS and (where there is one) UNSEEN."""
-        self._take_away()
-        self._take_in()
-        self._believed.clear()
+        self.settle()
         self._sets.untold = False
         self._recents_told = self.recents
         lines = [
@@ -163,11 +185,20 @@ class View:
             b"* %d EXISTS\r\n" % len(self._uids),
             b"* %d RECENT\r\n" % self._recents_told,
         ]
-        unseen = self._flags.tobytes().translate(_SEEN).find(b"\0")
-        if unseen >= 0:
-            lines.append(b"* OK [UNSEEN %d] The first unseen letter\r\n" % (unseen + 1))
+        if (unseen := self._first_unseen()) is not None:
+            lines.append(b"* OK [UNSEEN %d] The first unseen letter\r\n" % unseen)
         lines.append(self._permanent_flags())
         return lines
+
+    def _first_unseen(self) -> int | None:
+        """A number; found only once, however often the mailbox is selected."""
+        for start in range(self._seen_before, len(self._flags), _LOOKED_AT):
+            found = self._flags[start : start + _LOOKED_AT].tobytes().translate(_SEEN).find(b"\0")
+            if found >= 0:
+                self._seen_before = start + found
+                return self._seen_before + 1
+        self._seen_before = len(self._flags)
+        return None
 
     def _permanent_flags(self) -> bytes:
         if self._read_only:
@@ -183,7 +214,7 @@ class View:
     @property
     def recents(self) -> int:
         """How many of them are \\Recent."""
-        return len(self._flags.tobytes().translate(None, _NOT_RECENT))
+        return self._recents
 
     def number_of(self, uid: int) -> int | None:
         """The sequence number of a UID; None where the client knows no such letter."""
@@ -251,6 +282,8 @@ class View:
         """Take in what happened after `modseq`. The same changes twice do no harm."""
         last = self._uids[-1] if self._uids else 0
         index = -1
+        if changes.entries:
+            self._own()
         for entry in changes.entries:
             if entry.uid > last:
                 self._arrive(entry)
@@ -287,6 +320,8 @@ class View:
             self._believed.setdefault(entry.uid, self._as_is(index))
         self._flags[index] = flags
         self._keywords[index] = keywords
+        if not flags & Flag.SEEN:
+            self._seen_before = min(self._seen_before, index)
 
     def stored(self, uids: Iterable[int], how: How, flags: Flag, keywords: Sequence[str], *, silent: bool) -> None:
         """This session's own STORE was done to these UIDs (not to those that `FlagsSet.modified` names).
@@ -344,10 +379,11 @@ class View:
             return []
         going = [self._index(uid) for uid in sorted(self._gone)]
         self._gone.clear()
-        self._uids = _without(self._uids, going)
-        self._flags = _without(self._flags, going)
-        self._keywords = _without(self._keywords, going)
-        self._modseqs = _without(self._modseqs, going)
+        self._recents -= sum([self._flags[index] & RECENT != 0 for index in going])
+        self._seen_before -= bisect_left(going, self._seen_before)
+        self._own()
+        for column in (self._uids, self._flags, self._keywords, self._modseqs):
+            _take_out(column, going)
         return [index + 1 - before for before, index in enumerate(going)]
 
     def _take_in(self) -> bool:
@@ -370,12 +406,16 @@ class View:
         return index if index < len(uids) and uids[index] == uid else -1
 
 
-def _without(column: array[int], going: Sequence[int]) -> array[int]:
-    """A column without the letters at some indices, ascending: what lies between them is moved as a whole."""
-    kept = array(column.typecode)
-    start = 0
-    for index in going:
-        kept.extend(column[start:index])
-        start = index + 1
-    kept.extend(column[start:])
-    return kept
+def _recents_of(flags: array[int]) -> int:
+    return len(flags.tobytes().translate(None, _NOT_RECENT))
+
+
+def _take_out(column: array[int], going: Sequence[int]) -> None:
+    """Drop the letters at some indices, ascending, out of a column: what lies between them is moved as a whole, and
+    what lies before them not at all."""
+    end = going[0]
+    with memoryview(column) as letters:
+        for index, behind in zip(going, [*going[1:], len(column)], strict=True):
+            start, end = end, end + behind - index - 1
+            letters[start:end] = letters[index + 1 : behind]
+    del column[end:]

@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from postroom.intake.checks import CHECKS
-from postroom.intake.envelope import Accepted, Arrival, Check, Envelope, Origin, Rejected
+from postroom.intake.envelope import Accepted, Arrival, Check, Envelope, Origin, Recipient, Rejected
+from postroom.intake.notes import write_note
 from postroom.intake.received import write_prefixes
 from postroom.intake.recipients import Local, Recipients, Resolution
+from postroom.intake.room import has_room
 from postroom.message.structure import parse
 from postroom.net.limits import HEADER_OCTETS, INBOXES_KNOWN
 from postroom.net.log import event
 from postroom.smtp.grammar import Address
-from postroom.smtp.replies import R450_MAILBOX_GONE
+from postroom.smtp.replies import R450_MAILBOX_GONE, R452_OVER_QUOTA
+from postroom.store.changes import Reason, Refused, Target
 from postroom.store.interface import Blob, Delivery, Store
-from postroom.store.values import INBOX, Account, AccountId, MailboxId, Refused, Target
+from postroom.store.values import INBOX, Account, AccountId, MailboxId
 
 _logger = logging.getLogger("postroom.intake")
 
@@ -55,6 +58,13 @@ class Intake:
         found = await self._recipients.resolve(address)
         return isinstance(found, Local) and any(each.id == account.id for each in found.accounts)
 
+    async def has_room(
+        self, already: Mapping[AccountId, Recipient], accounts: Sequence[Account], octets: int
+    ) -> bool:
+        """Whether the quota lets a letter of so many octets (0: not known) come to each of these accounts, beside
+        those that it comes to already; the last word has `accept`. Raises `StoreFault`."""
+        return await has_room(self._store, already, accounts, octets)
+
     def begin(self) -> Blob:
         """A new letter to write to; whoever begins one accepts or discards it."""
         return self._store.blob()
@@ -75,8 +85,7 @@ class Intake:
         for check in self._checks:
             verdict = await check(arrival)
             if isinstance(verdict, Rejected):
-                self._tell_rejected(arrival, verdict)
-                return verdict
+                return self._rejected(arrival, verdict)
         return await self._file(arrival)
 
     async def _file(self, arrival: Arrival) -> Accepted | Rejected:
@@ -91,13 +100,16 @@ class Intake:
                 targets.append(Target(inbox, prefix))
         filed = 0
         if targets:
-            answers = await self._store.deliver(Delivery(arrival.blob, arrival.facts, tuple(targets), now))
+            note = write_note(envelope, origin, self._checks)
+            delivery = Delivery(arrival.blob, arrival.facts, tuple(targets), now, by=origin.by, note=note)
+            answers = await self._store.deliver(delivery)
             filed = sum(not isinstance(answer, Refused) for answer in answers)
+            if Refused(Reason.OVER_QUOTA) in answers:
+                # Nobody has it: DATA has one answer for all recipients.
+                return self._rejected(arrival, Rejected(R452_OVER_QUOTA))
         if not filed:
             # The accounts were removed since RCPT: the next try will hear 550 there.
-            gone = Rejected(R450_MAILBOX_GONE)
-            self._tell_rejected(arrival, gone)
-            return gone
+            return self._rejected(arrival, Rejected(R450_MAILBOX_GONE))
         event(
             _logger,
             logging.INFO,
@@ -125,7 +137,8 @@ class Intake:
         self._inboxes[account] = inbox.id
         return inbox.id
 
-    def _tell_rejected(self, arrival: Arrival, verdict: Rejected) -> None:
+    def _rejected(self, arrival: Arrival, verdict: Rejected) -> Rejected:
+        """Tell the log of it."""
         event(
             _logger,
             logging.INFO,
@@ -135,3 +148,4 @@ class Intake:
             recipients=len(arrival.envelope.recipients),
             reply=f"{verdict.reply.code} {verdict.reply.enhanced}",
         )
+        return verdict

@@ -49,6 +49,8 @@ class Origin:
     """The letter's id in the logs, and behind "id"."""
     login: str = ""
     """The account that was logged in, or empty."""
+    by: str = ""
+    """Whose session it is, for the letter's story."""
 
 
 @dataclass(frozen=True, slots=True)

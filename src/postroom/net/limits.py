@@ -110,6 +110,12 @@ IMAP_COMMAND_OCTETS_BEFORE_LOGIN: Final = 16_384
 IMAP_APPEND_BEFORE_LOGIN: Final = 0
 IMAP_ENTRIES_PER_READ: Final = 2000
 """Letters that SELECT asks the store for at a time, between which the other sessions have their turn."""
+IMAP_CHANGES_AT_SELECT: Final = 2000
+"""Letters that changed since the mailbox was last selected, for more of them all of it is read anew, in slices."""
+IMAP_VIEWS_OCTETS: Final = 68_000_000
+"""What a worker keeps of mailboxes for their next SELECT: at 17 octets a letter, four million letters."""
+IMAP_VIEWS_LETTERS: Final = 1000
+"""A mailbox of fewer letters is read anew in a millisecond, and isn't kept."""
 IMAP_DISCARD_OCTETS: Final = 64 * 1024 * 1024
 """Of a refused letter that comes without being asked for (LITERAL+): so much is read and dropped, for more the
 session ends (RFC 7888 4)."""
@@ -169,6 +175,8 @@ SORT_KEY_CHARACTERS: Final = 1000
 """Of a base subject or a mailbox name; letters that differ only behind them sort as equals."""
 SEARCH_TEXT_CHARACTERS: Final = 4 * 1_048_576
 """Of one letter's text that SEARCH looks at and the indexer keeps."""
+HTML_CHARACTERS: Final = 4 * 1_048_576
+"""Of one part's HTML, tags included: what a part has beyond them is not looked at."""
 
 # --- logins
 LOGIN_OCTETS: Final = 255
@@ -218,6 +226,16 @@ RECORD_FACTS_OCTETS: Final = 64 * 1024 * 1024
 """Footer of one record: a thousand recipients with a prefix of 4 KiB each, escaped."""
 WRITE_LOCK_SECONDS: Final = 10.0
 """Wait for other processes' commits; then the change fails for now."""
+KEEPER_WAIT_SECONDS: Final = 10.0
+"""A writer waits so long for a keeper that isn't there, and a keeper for its predecessor's end."""
+KEEPER_BATCHES: Final = 8
+"""Batches of one writer that the keeper has at a time; measured: the disk is busy with fewer."""
+KEEPER_OCTETS: Final = 16 * 1024 * 1024
+"""Of one writer's batches at the keeper (one batch may pass it); more wait at the writer."""
+KEEPER_CHANGE_OCTETS: Final = 64 * 1024 * 1024
+"""One change on its way to the keeper: a flag for three million UIDs, a letter's thousand prefixes."""
+KEPT_REPLIES_SECONDS: Final = 3600
+"""Replies that a writer may not have heard are kept so long after it has gone; whoever waits has given up then."""
 LETTERS_PER_READ: Final = 500
 THREAD_REFERENCES: Final = 100
 """Message-ID hashes of one letter's References that take part in threading: the newest."""
@@ -229,6 +247,59 @@ STORY_CHARACTERS: Final = 4000
 """Of what is known to have happened to one letter: its arrival and the latest."""
 STORY_LINE_CHARACTERS: Final = 400
 """Of one thing that happened."""
+STORIES_PER_LOOK: Final = 5000
+"""Letters gone through at a time where one is sought by its story."""
+BURIED_PER_LOOK: Final = 200
+"""Expunged letters looked at, and brought back, at a time."""
+BURIED_HEADER_OCTETS: Final = 65_536
+"""Of an expunged letter's header, in which From and Subject are looked for."""
+SEARCH_CLUES: Final = 16
+"""Words of one SEARCH that the search index is asked for; the others are looked for without it."""
+SEARCH_TRIGRAMS: Final = 32
+"""Of one word that the search index is asked for: so many of a letter's are hardly there by chance."""
+SEARCH_CANDIDATES: Final = 200_000
+"""Letters of one mailbox, four octets each, that the search index names for one word; for one that is found oftener
+it is no short cut."""
+SEARCH_FILES_OPEN: Final = 8
+"""Accounts whose search index a process keeps open, those that were asked last."""
+INDEXER_LETTERS: Final = 200
+"""Filed in the search index at a time."""
+INDEXER_CHARACTERS: Final = 1_048_576
+"""The same (one letter may pass it)."""
+INDEXER_WAIT_SECONDS: Final = 0.2
+"""Between a change and the indexer's look: what comes in a rush is filed together."""
+INDEXER_SHARE: Final = 0.5
+"""Of the time in which it has much to do the indexer works; the rest is others'."""
+SWEEP_ROWS: Final = 100
+"""Tombstones or letters forgotten in one transaction: others wait for its lock."""
+EXPUNGE_ROWS: Final = 500
+"""Letters that emptying Trash by age takes in one transaction."""
+SWEEP_LEAST_SECONDS: Final = 3600
+"""A tombstone stays so long whatever `undelete` says: sessions may still count its letter."""
+COMPACTION_OCTETS: Final = 1024 * 1024
+"""Of letters copied, synced and moved in one step."""
+COMPACTION_LETTERS: Final = 200
+"""The same, counted."""
+COMPACTION_OLD_DEAD_PERCENT: Final = 5
+"""Of a segment that is older than `compaction.age`: then so little is worth it."""
+UNLINK_GRACE_SECONDS: Final = 300
+"""Between the last letter's move out of a segment and the end of its file: who has read a place finds it."""
+STRAY_GRACE_SECONDS: Final = 3600
+"""Octets that no row knows, and nobody writes any more, stay so long at least."""
+BACKUP_CHUNK_OCTETS: Final = 1024 * 1024
+"""Copied at a time by backup and restore."""
+BACKUP_SYNC_OCTETS: Final = 2 * 1024 * 1024
+"""A copy is synced whenever so much of it was written: a server's own syncs on the same disk wait for no more."""
+BACKUPS_KEPT: Final = 7
+"""Snapshots in a backup's directory, where --keep says nothing else."""
+BACKUP_FINDINGS: Final = 20
+"""Damaged letters that a backup tells one by one."""
+UPGRADE_SNAPSHOTS_KEPT: Final = 3
+"""Snapshots of earlier schemas under data/snapshots; older ones go with the next upgrade."""
+RESTORE_LETTERS: Final = 50
+"""Letters out of a backup that are filed at the same time."""
+RESTORE_UID_VALIDITIES: Final = 1024 * 1024
+"""A restore leaves out so many: those that the lost index may have given away after its backup."""
 HINTS_PER_DATAGRAM: Final = 200
 HINTS_LOOK_SECONDS: Final = 30.0
 """Watchers look for themselves so often, whatever the hints said."""

@@ -135,7 +135,8 @@ async def _open(session: Session, account: Account) -> bytes:
     """RFC 1939 4: lock and open the maildrop; where that can't be, the client may try again."""
     service = session.service
     try:
-        maildrop = await open_maildrop(service.store, service.maildrops, account.id)
+        by = f"{account.address} {service.protocol}-{session.id}"
+        maildrop = await open_maildrop(service.store, service.maildrops, account.id, by)
     except InUse as fault:
         raise Refusal(IN_USE) from fault
     except NoMaildrop as fault:

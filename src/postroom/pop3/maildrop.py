@@ -27,8 +27,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from postroom.store.changes import Expunge, Refused
 from postroom.store.interface import Store, Unreadable
-from postroom.store.values import INBOX, AccountId, Expunge, Letter, MailboxId, Refused, Uid
+from postroom.store.values import INBOX, AccountId, Letter, MailboxId, Uid
 
 CHUNK: Final = 65536
 """Octets of a letter that are in memory at once."""
@@ -111,9 +112,11 @@ class Reading:
 class Maildrop:
     """See the module. Messages go by their numbers, from 1 (RFC 1939 4)."""
 
-    __slots__ = ("_letters", "_lock", "_mailbox", "_marked", "_ordinals", "_store")
+    __slots__ = ("_by", "_letters", "_lock", "_mailbox", "_marked", "_ordinals", "_store")
 
-    def __init__(self, store: Store, mailbox: MailboxId, lock: Lock, letters: list[Letter]) -> None:
+    def __init__(self, store: Store, mailbox: MailboxId, lock: Lock, letters: list[Letter], by: str = "") -> None:
+        """`by` is whose session it is, for the letters' stories."""
+        self._by = by
         self._store = store
         self._mailbox = mailbox
         self._lock = lock
@@ -180,7 +183,7 @@ class Maildrop:
         if not self._marked:
             return 0
         uids = tuple(self._letters[number - 1].uid for number in sorted(self._marked))
-        answer = await self._store.commit(Expunge(self._mailbox, uids, deleted_only=False))
+        answer = await self._store.commit(Expunge(self._mailbox, uids, deleted_only=False, by=self._by))
         if isinstance(answer, Refused):
             raise NoMaildrop
         return len(uids)
@@ -190,8 +193,8 @@ class Maildrop:
         self._lock.release()
 
 
-async def open_maildrop(store: Store, folder: Path, account: AccountId) -> Maildrop:
-    """Lock an account's maildrop and take its snapshot.
+async def open_maildrop(store: Store, folder: Path, account: AccountId, by: str = "") -> Maildrop:
+    """Lock an account's maildrop and take its snapshot, for the session that `by` names in the letters' stories.
 
     Raises `InUse`, `NoMaildrop`, `StoreFault` and OSError; then nothing is locked.
     """
@@ -200,7 +203,7 @@ async def open_maildrop(store: Store, folder: Path, account: AccountId) -> Maild
         mailbox = await store.mailbox(account, INBOX)
         if mailbox is None:
             raise NoMaildrop
-        return Maildrop(store, mailbox.id, lock, await _snapshot(store, mailbox.id))
+        return Maildrop(store, mailbox.id, lock, await _snapshot(store, mailbox.id), by)
     except BaseException:
         lock.release()
         raise

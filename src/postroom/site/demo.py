@@ -18,7 +18,8 @@ from postroom.intake.envelope import Accepted, Envelope, Origin, Recipient
 from postroom.site.office import Office, open_office
 from postroom.site.services import SERVED
 from postroom.smtp.grammar import read_address
-from postroom.store.values import Account, AddAccount
+from postroom.store.changes import AddAccount
+from postroom.store.values import Account
 
 DOMAIN: Final = "example.test"
 NAMES: Final = ("alice", "bob")

@@ -22,10 +22,11 @@ from postroom.net.ipc import Failed
 from postroom.site.lock import server_runs
 from postroom.site.places import Places
 from postroom.site.prepare import prepare
+from postroom.site.quotas import quotas
+from postroom.store.changes import TellAccount
 from postroom.store.index import NewerSchema, OlderSchema
 from postroom.store.interface import Store, StoreFault
 from postroom.store.sqlite import open_store
-from postroom.store.values import TellAccount
 
 
 class OfficeClosed(Exception):
@@ -50,7 +51,7 @@ async def open_office(config: Config) -> AsyncIterator[Office]:
     fails within."""
     try:
         prepare(config)
-        store = await open_store(config.root, name=f"cli-{os.getpid()}")
+        store = await open_store(config.root, name=f"cli-{os.getpid()}", quotas=quotas(config))
     except (OSError, apsw.Error, StoreFault, NewerSchema, OlderSchema) as e:
         raise OfficeClosed(f"{config.root}: {e}") from None
     try:

@@ -37,6 +37,11 @@ class Places:
         """The auth role's socket."""
         return self.run / "authority.sock"
 
+    @property
+    def keeper(self) -> Path:
+        """The keeper's socket (`store.writer.link`)."""
+        return self.run / "keeper.sock"
+
     def control(self, role: str) -> Path:
         """A role's socket for the command line."""
         return self.run / f"control-{role}.sock"

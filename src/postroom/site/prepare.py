@@ -2,46 +2,26 @@
 
 from __future__ import annotations
 
-import ssl
+import contextlib
+import logging
+import os
 
+import apsw
+
+from postroom.accounts.secrets import FILE, SecretsFault, is_behind
 from postroom.config import Config, ConfigError
-from postroom.net.tls import KeyPair, make_self_signed
+from postroom.net.log import event
+from postroom.net.tls import make_self_signed
+from postroom.site.lock import server_runs
+from postroom.site.pairs import check_pairs, pair
 from postroom.site.places import Places
-from postroom.store.sqlite import migrate
+from postroom.store.index import OlderSchema
+from postroom.store.interface import StoreFault
+from postroom.store.restore.whole import RESTORING
+from postroom.store.upgrade.migrating import migrate
+from postroom.store.upgrade.whole import Upgraded, schemas
 
-
-def pair(config: Config) -> KeyPair:
-    """The certificate and the key that are served to who names no other."""
-    if config.tls.certificate:
-        return KeyPair(config.place(config.tls.certificate), config.place(config.tls.key))
-    places = Places(config.root)
-    return KeyPair(places.tls / "cert.pem", places.tls / "key.pem")
-
-
-def further_pairs(config: Config) -> dict[str, KeyPair]:
-    """[tls.names]: the certificates chosen by server name."""
-    return {
-        name: KeyPair(config.place(one.certificate), config.place(one.key))
-        for name, one in config.tls.names.items()
-    }
-
-
-def check_pairs(config: Config) -> None:
-    """See that each configured certificate can be read and belongs to its key. Raises ConfigError."""
-    pairs = {f"tls.names.{name}": one for name, one in further_pairs(config).items()}
-    if config.tls.certificate:
-        pairs["tls.certificate"] = pair(config)
-    for key, one in pairs.items():
-        for path in (one.certificate, one.key):
-            if not path.is_file():
-                raise ConfigError(key, f"{path} is not there")
-        try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(one.certificate, one.key)
-        except OSError as e:
-            reason = getattr(e, "reason", None) or e.strerror or e
-            raise ConfigError(
-                key, f"{one.certificate} and {one.key} don't load as certificate and key ({reason})"
-            ) from None
+_logger = logging.getLogger("postroom.site")
 
 
 def check_engines(config: Config) -> None:
@@ -52,12 +32,59 @@ def check_engines(config: Config) -> None:
         raise ConfigError("blobs", 'this version keeps letters "local" only')
 
 
-def prepare(config: Config) -> None:
-    """Make what is missing. Raises ConfigError, OSError, and the store's `NewerSchema` and `StoreFault`."""
+def prepare(config: Config) -> Upgraded | None:
+    """Make what is missing, and bring index and secrets to this version's schema, of which a snapshot is taken
+    before; gives what was done to an index that was there, and logs it. Raises ConfigError, OSError, and the
+    store's `NewerSchema`, `OlderSchema` (where the server that runs wants it so) and `StoreFault`."""
     check_engines(config)
     check_pairs(config)
-    Places(config.root).make()
+    check_restored(config)
+    places = Places(config.root)
+    places.make()
     own = pair(config)
     if not config.tls.certificate and not (own.certificate.exists() and own.key.exists()):
         make_self_signed(own, config.hostname)
-    migrate(config.root)
+    upgraded = _bring_up(config, places)
+    if upgraded is not None:
+        event(
+            _logger,
+            logging.WARNING,
+            "upgraded",
+            schema=f"{upgraded.before}->{upgraded.after}",
+            snapshot=upgraded.snapshot,
+            back="postroom upgrade --undo",
+        )
+    return upgraded
+
+
+def check_restored(config: Config) -> None:
+    """See that no restore was cut short here. Raises `StoreFault`."""
+    if (config.root / RESTORING).exists():
+        raise StoreFault("a restore into this data directory was cut short: run `postroom restore` once more")
+
+
+def _bring_up(config: Config, places: Places) -> Upgraded | None:
+    try:
+        secrets_too = is_behind(places.data / FILE)
+    except SecretsFault as fault:
+        raise StoreFault(str(fault)) from None
+    if _another_serves(places):
+        try:
+            have, want = schemas(places.data)
+        except apsw.Error as error:
+            raise StoreFault(f"the index: {error}") from error
+        if have < want or secrets_too:
+            # Its roles have the index open, and know nothing of another schema.
+            raise OlderSchema(
+                f"the server that runs is an older Postroom's (schema {have}, this one needs {want}): stop it first"
+            )
+    return migrate(places.data, config=config.path, snapshot=secrets_too)
+
+
+def _another_serves(places: Places) -> bool:
+    """Whether a server has this data directory, and isn't this process."""
+    if not server_runs(places):
+        return False
+    with contextlib.suppress(OSError, ValueError):
+        return int(places.pid.read_text()) != os.getpid()
+    return True

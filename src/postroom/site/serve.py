@@ -12,6 +12,7 @@ from functools import partial
 from postroom.config import Config, HostPort
 from postroom.net.log import event
 from postroom.net.supervisor import Bound, Role, Supervisor, bind
+from postroom.site.keeper import wants_keeper
 from postroom.site.lock import ServerLock
 from postroom.site.places import Places
 from postroom.site.prepare import prepare
@@ -37,7 +38,8 @@ def serve(config: Config, level: str, on_ready: Callable[[Sequence[Bound]], None
             for protocol, at in _served(config):
                 listeners.append(bind(protocol, at.host, at.port, workers))
             told = partial(on_ready, [each[0] for each in listeners])
-            return Supervisor(_roles(config, level, listeners, workers), told).run()
+            roles = _roles(config, level, listeners, workers, keeper=wants_keeper(config))
+            return Supervisor(roles, told).run()
         finally:
             for each in listeners:
                 for bound in each:
@@ -52,7 +54,7 @@ def _served(config: Config) -> Iterator[tuple[str, HostPort]]:
 
 def _clean(places: Places) -> None:
     """Sockets that killed roles have left behind: the command line would knock at them."""
-    for path in (places.authority, *places.controls()):
+    for path in (places.authority, places.keeper, *places.controls()):
         path.unlink(missing_ok=True)
 
 
@@ -63,19 +65,22 @@ def _warn(config: Config) -> None:
             event(_logger, logging.WARNING, "listener-not-served", listener=setting.name)
     for key in config.unused:
         event(_logger, logging.WARNING, "setting-not-used", setting=key)
-    if config.writer == "keeper":
-        event(_logger, logging.WARNING, "setting-not-used", setting="writer", instead="inline")
 
 
-def _roles(config: Config, level: str, listeners: Sequence[Sequence[Bound]], workers: int) -> list[Role]:
+def _roles(
+    config: Config, level: str, listeners: Sequence[Sequence[Bound]], workers: int, *, keeper: bool
+) -> list[Role]:
     def command(kind: str, name: str, given: Sequence[Bound], ready: int, life: int) -> list[str]:
         listen = [f"--listen={bound.protocol}={bound.sock.fileno()}" for bound in given]
         return [
             *(sys.executable, "-m", "postroom", "role", kind, f"--name={name}", f"--config={config.path}"),
             *(f"--log-level={level}", f"--ready={ready}", f"--life={life}", *listen),
+            *(["--keeper"] if keeper else []),
         ]
 
     roles = [Role("authority", partial(command, "authority", "authority", ()), serves_others=True)]
+    if keeper:
+        roles.append(Role("keeper", partial(command, "keeper", "keeper", ()), serves_others=True))
     for number in range(workers):
         name, given = f"worker-{number}", [each[number] for each in listeners]
         roles.append(Role(name, partial(command, "worker", name, given), tuple(bound.sock for bound in given)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import postroom.imap.server.server
@@ -14,12 +14,13 @@ import postroom.smtp.server
 from postroom.accounts.directory import Directory
 from postroom.config import Config
 from postroom.imap.server.session import ImapService
+from postroom.imap.server.views import Views
 from postroom.intake.accept import Intake
 from postroom.net.stream import Stream
 from postroom.net.tls import LoginPolicy, server_context
 from postroom.pop3.session import Pop3Service
+from postroom.site.pairs import further_pairs, pair
 from postroom.site.places import Places
-from postroom.site.prepare import further_pairs, pair
 from postroom.smtp.session import Role, SmtpService
 from postroom.store.interface import Store
 
@@ -67,6 +68,8 @@ class Services:
     store: Store
     directory: Directory
     intake: Intake
+    views: Views = field(default_factory=Views)
+    """What IMAP keeps of mailboxes, for all its listeners."""
 
     def handler(self, protocol: str, tls: ssl.SSLContext) -> Handler:
         """What converses on the connections of one listener."""
@@ -94,5 +97,6 @@ class Services:
             tls,
             login,
             self.config.smtp.max_message_size,
+            views=self.views,
         )
         return functools.partial(postroom.imap.server.server.serve, service=imap)

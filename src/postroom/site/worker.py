@@ -18,6 +18,7 @@ from postroom.net.listener import Door, Listener
 from postroom.net.log import event
 from postroom.site.control import handlers
 from postroom.site.places import Places
+from postroom.site.quotas import quotas
 from postroom.site.services import SERVED, Services, context
 from postroom.store.sqlite import open_store
 
@@ -28,12 +29,13 @@ Given = tuple[str, int]
 
 
 @contextlib.asynccontextmanager
-async def work(config: Config, name: str, given: Sequence[Given]) -> AsyncIterator[None]:
-    """Converse with all who come to the sockets, until the end of the context; then drain."""
+async def work(config: Config, name: str, given: Sequence[Given], *, keeper: bool = False) -> AsyncIterator[None]:
+    """Converse with all who come to the sockets, until the end of the context; then drain. With `keeper` the site
+    has one, and it makes the changes."""
     places = Places(config.root)
     tap = Tap(name.removeprefix("worker-"))
     async with contextlib.AsyncExitStack() as stack:
-        store = await open_store(config.root, name=name)
+        store = await open_store(config.root, name=name, quotas=quotas(config), keeper=keeper)
         stack.push_async_callback(store.close)
         authority = RemoteAuthority(places.authority)
         stack.push_async_callback(authority.close)

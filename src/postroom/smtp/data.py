@@ -128,6 +128,7 @@ def _origin(session: Session) -> Origin:
         protocol,
         f"{session.id}.{session.letters}",
         session.account.address if session.account else "",
+        session.by,
     )
 
 

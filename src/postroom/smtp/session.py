@@ -93,6 +93,8 @@ class Transaction:
     """A mail transaction under way (RFC 5321 3.3)."""
 
     sender: ReversePath
+    declared: int = 0
+    """Octets of the letter as MAIL announced them (RFC 1870); 0 where it didn't."""
     recipients: dict[AccountId, Recipient] = field(default_factory=dict)
     heard: dict[Address, Resolution] = field(default_factory=dict)
     """Every forward-path that RCPT named, so that one that comes again costs nothing."""
@@ -138,6 +140,12 @@ class Session:
         if self.transaction is not None:
             return State.MAIL
         return State.READY if self.hello else State.NEW
+
+    @property
+    def by(self) -> str:
+        """Who this is, for letters' stories: the login, if there is one, and the session."""
+        session = f"{self.service.role.value}-{self.id}"
+        return session if self.account is None else f"{self.account.address} {session}"
 
     @property
     def may_login(self) -> bool:

@@ -27,6 +27,7 @@ from postroom.smtp.replies import (
     R421_RECIPIENTS,
     R451_ALIAS,
     R451_NO_RELAY,
+    R452_OVER_QUOTA,
     R452_RECIPIENTS,
     R501_RECIPIENT,
     R501_SENDER,
@@ -52,16 +53,19 @@ async def mail(session: Session, argument: bytes) -> bytes:
         sender, parameters = read_mail(argument)
     except AddressFault as fault:
         raise Refusal(R501_SENDER) from fault
+    declared = 0
     for parameter in parameters:
         rule = _MAIL_PARAMETERS.get(parameter.keyword)
         if rule is None:
             raise Refusal(R555_PARAMETER)
         rule(session, parameter)
+        if parameter.keyword == "SIZE":
+            declared = read_number(parameter.value or b"")
     account = session.account
     # The null sender belongs to everybody: disposition notifications are sent with it (RFC 8098 3).
     if not (account is None or sender is None or await session.service.intake.may_send_as(account, sender)):
         raise Refusal(R550_NOT_YOURS)
-    session.transaction = Transaction(sender)
+    session.transaction = Transaction(sender, declared)
     return R250_SENDER.octets
 
 
@@ -95,7 +99,8 @@ _MAIL_PARAMETERS: Final[dict[str, Callable[[Session, Parameter], None]]] = {
 
 
 async def rcpt(session: Session, argument: bytes) -> bytes:
-    """RFC 5321 4.1.1.3: add a recipient."""
+    """RFC 5321 4.1.1.3: add a recipient. Where an account has no room for what MAIL announced, that is said here,
+    where it is this recipient's trouble alone (RFC 1870 6.4); of an alias all must have room."""
     transaction = session.transaction
     assert transaction is not None, "the verb table has RCPT within a transaction only"
     if not argument.isascii():
@@ -112,14 +117,15 @@ async def rcpt(session: Session, argument: bytes) -> bytes:
             raise Refusal(R452_RECIPIENTS)
         found = transaction.heard[address] = await session.service.intake.recipient(address)
     if not isinstance(found, Local) or found.away:
-        raise _refused(session, address, found)
+        raise _refused(session, address, _reply_to(session.service.role, found))
+    if not await session.service.intake.has_room(transaction.recipients, found.accounts, transaction.declared):
+        raise _refused(session, address, R452_OVER_QUOTA)
     for account in found.accounts:
         transaction.recipients.setdefault(account.id, Recipient(account, address))
     return R250_RECIPIENT.octets
 
 
-def _refused(session: Session, address: Address, found: Resolution) -> Refusal | Closing:
-    reply = _reply_to(session.service.role, found)
+def _refused(session: Session, address: Address, reply: Reply) -> Refusal | Closing:
     event(
         _logger,
         logging.INFO,

@@ -44,6 +44,7 @@ class Watchers:
     def __init__(self) -> None:
         self._mailboxes: dict[MailboxId, dict[object, Callable[[], None]]] = {}
         self._accounts: dict[object, Callable[[str], None]] = {}
+        self._all: dict[object, Callable[[set[MailboxId] | None], None]] = {}
 
     def watch(self, mailbox: MailboxId, wake: Callable[[], None]) -> Callable[[], None]:
         """See `Store.watch`."""
@@ -54,6 +55,16 @@ class Watchers:
             watching = self._mailboxes.get(mailbox, {})
             if watching.pop(key, None) is not None and not watching:
                 del self._mailboxes[mailbox]
+
+        return end
+
+    def watch_all(self, wake: Callable[[set[MailboxId] | None], None]) -> Callable[[], None]:
+        """Call `wake` for each change of any mailbox, with those that changed; None: any may have."""
+        key = object()
+        self._all[key] = wake
+
+        def end() -> None:
+            self._all.pop(key, None)
 
         return end
 
@@ -75,9 +86,28 @@ class Watchers:
     def wake(self, mailboxes: Iterable[MailboxId]) -> None:
         """Call the watchers of these, soon."""
         loop = asyncio.get_running_loop()
+        if self._all:
+            mailboxes = set(mailboxes)
+            if mailboxes:
+                self._wake_all(mailboxes)
         for mailbox in mailboxes:
             for key, wake in self._mailboxes.get(mailbox, {}).items():
                 loop.call_soon(self._wake, mailbox, key, wake)
+
+    def wake_all(self) -> None:
+        """Tell those who watch all mailboxes that any may have changed, soon."""
+        self._wake_all(None)
+
+    def _wake_all(self, mailboxes: set[MailboxId] | None) -> None:
+        loop = asyncio.get_running_loop()
+        for key, wake in self._all.items():
+            loop.call_soon(self._call_all, key, wake, mailboxes)
+
+    def _call_all(
+        self, key: object, wake: Callable[[set[MailboxId] | None], None], mailboxes: set[MailboxId] | None
+    ) -> None:
+        if key in self._all:
+            wake(mailboxes)
 
     def _wake(self, mailbox: MailboxId, key: object, wake: Callable[[], None]) -> None:
         # The watch may have ended meanwhile, and a session that is gone must not be called.

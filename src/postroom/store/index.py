@@ -1,13 +1,16 @@
 """The index's file: how it is opened, and how its schema grows (docs/store.md).
 
-Migrations are modules of `store.migrations`, numbered without gaps, forward only, one transaction each; the
-number of the last one done is SQLite's user_version.
+Migrations are modules of `store.migrations`, numbered without gaps, forward only; the number of the last one done
+is SQLite's user_version. `SQL` is what each does, in a transaction. `BACK`, where it has one, is what
+`store.upgrade.undo` runs when the older schema has been filled with the rows that are there by then: it sees them
+as `main`, the newer index as `newer`, and the one before the upgrade as `older`.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ __all__ = [
     "fetch_all",
     "fetch_one",
     "migrate",
+    "newest_schema",
     "open_index",
     "require_current",
     "schema_version",
@@ -75,6 +79,11 @@ def _numbers() -> list[int]:
     return sorted(int(module.name[1:]) for module in pkgutil.iter_modules(migrations.__path__))
 
 
+def newest_schema() -> int:
+    """The number of the last migration that this program has."""
+    return _numbers()[-1]
+
+
 def schema_version(connection: apsw.Connection) -> int:
     """The number of the last migration that this index has seen; 0 for an empty file."""
     return int(connection.pragma("user_version"))
@@ -82,24 +91,34 @@ def schema_version(connection: apsw.Connection) -> int:
 
 def require_current(connection: apsw.Connection) -> None:
     """Raises `NewerSchema` or `OlderSchema` where this program and the index don't fit."""
-    have, want = schema_version(connection), _numbers()[-1]
+    have, want = schema_version(connection), newest_schema()
     if have > want:
         raise NewerSchema(f"the index has schema {have}, this Postroom knows up to {want}: use a newer Postroom")
     if have < want:
         raise OlderSchema(f"the index has schema {have}, this Postroom needs {want}: start the server once")
 
 
-def migrate(connection: apsw.Connection) -> None:
-    """Bring the index to the newest schema. The caller holds the write lock. Raises `NewerSchema`."""
-    for number in _numbers():
-        if number > schema_version(connection):
-            sql = importlib.import_module(f"postroom.store.migrations.m{number:04}").SQL
-            connection.execute("BEGIN IMMEDIATE").fetchall()
-            try:
+def _unchecked(connection: apsw.Connection) -> None:
+    """Nobody looks."""
+
+
+def migrate(connection: apsw.Connection, check: Callable[[apsw.Connection], None] = _unchecked) -> None:
+    """Bring the index to the newest schema. All migrations that are pending, and the `check` after the last one,
+    are one transaction: what any of them raises leaves the index as it was. The caller holds the write lock. Raises
+    `NewerSchema`."""
+    pending = [number for number in _numbers() if number > schema_version(connection)]
+    if pending:
+        connection.execute("BEGIN IMMEDIATE").fetchall()
+        try:
+            for number in pending:
+                sql = importlib.import_module(f"postroom.store.migrations.m{number:04}").SQL
                 connection.execute(sql).fetchall()
                 connection.pragma("user_version", number)
-                connection.execute("COMMIT").fetchall()
-            except BaseException:
+            check(connection)
+            connection.execute("COMMIT").fetchall()
+        except BaseException:
+            # A full disk has rolled it back already.
+            if connection.in_transaction:
                 connection.execute("ROLLBACK").fetchall()
-                raise
+            raise
     require_current(connection)

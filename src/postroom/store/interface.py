@@ -14,15 +14,16 @@ from typing import Protocol
 
 from postroom.message.octets import Octets
 from postroom.message.structure import Facts
+from postroom.store.changes import Answer, Change, Filed, Refused, Target
+from postroom.store.columns import Columns
+from postroom.store.graves import Buried, Grave, Known, Sought
+from postroom.store.search.clues import Candidates, Clue
 from postroom.store.values import (
     Account,
     AccountId,
     Alias,
-    Answer,
-    Change,
     Changes,
     Entry,
-    Filed,
     Happening,
     Letter,
     Mailbox,
@@ -30,14 +31,12 @@ from postroom.store.values import (
     MessageId,
     ModSeq,
     Quota,
-    Refused,
     Span,
     Status,
-    Target,
     Uid,
 )
 
-__all__ = ["Blob", "Delivery", "StorageFull", "Store", "StoreBusy", "StoreFault", "Unreadable"]
+__all__ = ["Blob", "Delivery", "StorageFull", "Store", "StoreBusy", "StoreFault", "TooManyChanges", "Unreadable"]
 
 
 class StoreFault(Exception):
@@ -54,6 +53,10 @@ class StoreBusy(StoreFault):
 
 class Unreadable(Exception):
     """A letter's octets are gone (expunged and compacted) or don't match their checksum."""
+
+
+class TooManyChanges(Exception):
+    """More changed than is worth reading at once: who asked reads the mailbox anew, in slices."""
 
 
 class Blob(Protocol):
@@ -133,8 +136,13 @@ class Store(Protocol):
     async def entries(self, mailbox: MailboxId, after: Uid, limit: int) -> list[Entry]:
         """At most `limit` entries with UIDs above `after`, ascending."""
 
-    async def changes(self, mailbox: MailboxId, since: ModSeq) -> Changes:
-        """All that happened after `since`; entries ascend by UID. Who asks after each hint gets little."""
+    async def columns(self, mailbox: MailboxId, after: Uid, limit: int) -> Columns:
+        """What the view of a session needs of at most `limit` letters with UIDs above `after`, ascending: less than
+        half the time of `entries`."""
+
+    async def changes(self, mailbox: MailboxId, since: ModSeq, most: int | None = None) -> Changes:
+        """All that happened after `since`; entries ascend by UID. Who asks after each hint gets little; another
+        says of how many letters at the most, gone ones included. Raises `TooManyChanges` for more."""
 
     async def letters(self, mailbox: MailboxId, uids: Sequence[Uid], *, answers: bool = True) -> list[Letter]:
         """The letters of these UIDs (ascending, at most LETTERS_PER_READ a call) that are there, ascending.
@@ -149,11 +157,33 @@ class Store(Protocol):
         Letters that lie one behind the other, as those of a mailbox mostly do, are best asked for in their
         order."""
 
-    async def search_text(self, message: MessageId) -> str | None:
-        """A letter's decoded text where the indexer has made it; None means: read and decode."""
+    async def search_candidates(
+        self, account: AccountId, mailbox: MailboxId, clues: Sequence[Clue]
+    ) -> Candidates | None:
+        """Which letters of an account's mailbox may have the words that are sought; all that could not be ruled out
+        are to be held against them. None: nothing is known, and any letter may."""
+
+    async def search_text(self, account: AccountId, message: MessageId) -> str | None:
+        """A letter's text, decoded and folded, where the account's indexer has made it; None means: read it and do
+        so (`store.search.text`)."""
 
     async def story(self, message: MessageId) -> list[Happening]:
         """What happened to a letter, oldest first: its arrival, and the latest of what came after."""
+
+    # --- what is gone, and can be brought back
+
+    async def graves(self, address: str | None, after: MailboxId, limit: int) -> list[Grave]:
+        """Mailboxes that letters may have gone from, of one account or of all, removed ones too, and those that
+        were deleted: at most `limit` with numbers above `after`, ascending."""
+
+    async def buried(self, mailbox: MailboxId, after: Uid, limit: int) -> tuple[list[Buried], Uid | None]:
+        """What was expunged from a mailbox, which may itself be deleted, and can be brought back, ascending:
+        `limit` entries that are gone, with UIDs above `after`, are looked at. And where to go on, None at the
+        end."""
+
+    async def known(self, sought: Sought, after: MessageId, limit: int) -> tuple[list[Known], MessageId | None]:
+        """Letters that are sought, expunged ones too while they are kept: `limit` letters, with numbers above
+        `after`, are looked at. And where to go on, None at the end."""
 
     # --- changes
 

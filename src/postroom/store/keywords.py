@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from postroom.net.limits import IMAP_KEYWORDS
-from postroom.store.values import How
+from postroom.store.changes import How
 
 __all__ = ["TooManyKeywords", "change_keywords", "pack_keywords"]
 

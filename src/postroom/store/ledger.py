@@ -176,7 +176,9 @@ class Ledger:
                 row = self.connection.execute(
                     "SELECT thread FROM threads WHERE account = ? AND hash = ?", (account, one)
                 ).fetchone()
-                thread = None if row is None else row[0]
+                if row is not None:
+                    # What is known stays, also for what comes later in this transaction.
+                    thread = self._threads[account, one] = row[0]
             if thread is not None:
                 known.append(thread)
         thread = min(known, default=own)
@@ -190,6 +192,10 @@ class Ledger:
         """Write everything that waits, so that SQL sees it; counters that were handed out stay good."""
         if self._messages:
             self._write_messages()
+        if self._threads:
+            rows = [(*key, thread) for key, thread in self._threads.items()]
+            self.connection.executemany(_THREAD, rows).fetchall()
+            self._threads.clear()
         if self._entries:
             self.connection.executemany(_INSERT["entries"], self._entries).fetchall()
             self._entries.clear()
@@ -219,7 +225,6 @@ class Ledger:
         write(_INSERT["messages"], self._messages).fetchall()
         write(_INSERT["answers"], self._answers).fetchall()
         write(_INSERT["stories"], self._stories).fetchall()
-        write(_THREAD, [(*key, thread) for key, thread in self._threads.items()]).fetchall()
         write(
             """INSERT INTO segments (number, length, born, live) VALUES (?, ?, ?, ?) ON CONFLICT (number)
             DO UPDATE SET length = max(length, excluded.length), live = live + excluded.live""",
@@ -231,6 +236,5 @@ class Ledger:
         self._messages.clear()
         self._answers.clear()
         self._stories.clear()
-        self._threads.clear()
         self._lengths.clear()
         self._live.clear()

@@ -129,6 +129,14 @@ class SegmentReader:
                     raise os_fault(error) from error
                 self._close_oldest()
 
+    def forget_unlinked(self) -> None:
+        """Close files that compaction has taken away: until then the disk has their octets. To be called now and
+        then, also where nobody reads."""
+        for segment in [
+            each for each, descriptor in self._descriptors.items() if not os.fstat(descriptor).st_nlink
+        ]:
+            self.forget(segment)
+
     def _close_oldest(self) -> None:
         os.close(self._descriptors.popitem(last=False)[1])
 

@@ -12,7 +12,9 @@ from functools import partial
 import apsw
 
 from postroom.net.limits import LETTERS_PER_READ
+from postroom.store.columns import PACKED, Columns, unpack
 from postroom.store.index import fetch_all, fetch_one
+from postroom.store.interface import TooManyChanges
 from postroom.store.names import canonical
 from postroom.store.values import (
     INBOX,
@@ -41,8 +43,10 @@ __all__ = [
     "alias",
     "aliases",
     "changes",
+    "columns",
     "entries",
     "highest_modseq",
+    "index_id",
     "letters",
     "mailbox",
     "mailboxes",
@@ -58,6 +62,10 @@ __all__ = [
 _ACCOUNT = "SELECT id, address, disabled, admin, fxp, files, created FROM accounts"
 _MAILBOX = "SELECT id, owner, name, uid_validity, special_use, object_id FROM mailboxes WHERE owner = ?"
 _ENTRY = "SELECT uid, flags, keywords, modseq, internal_date, zone, size FROM entries WHERE mailbox = ?"
+# Of the indexes alone: what is too much is never read.
+_MORE = """SELECT 1 FROM (
+ SELECT uid FROM entries WHERE mailbox = ? AND modseq > ? UNION ALL
+ SELECT uid FROM tombstones WHERE mailbox = ? AND modseq > ?) LIMIT 1 OFFSET ?"""
 _LETTER = """SELECT e.uid, e.message, m.email_id, 'T' || e.thread, m.segment, m.offset, m.size, m.crlf_size,
  e.prefix, m.header_size, m.sent, m.sent_zone, e.internal_date, e.zone, e.save_date, {}
  FROM entries e CROSS JOIN messages m ON m.id = e.message {}
@@ -112,6 +120,11 @@ def aliases(connection: apsw.Connection) -> list[Alias]:
     for name, target in fetch_all(connection, "SELECT name, target FROM aliases ORDER BY name, position"):
         targets.setdefault(name, []).append(target)
     return [Alias(name, tuple(each)) for name, each in targets.items()]
+
+
+def index_id(connection: apsw.Connection) -> str:
+    """The index's own id: another one after each rebuild and restore."""
+    return str(connection.execute("SELECT value FROM site WHERE name = 'index'").get)
 
 
 def newest_account_change(connection: apsw.Connection) -> int:
@@ -190,8 +203,13 @@ def entries(connection: apsw.Connection, number: MailboxId, after: Uid, limit: i
     return list(map(_entry, fetch_all(connection, sql, (number, after, limit))))
 
 
-def changes(connection: apsw.Connection, number: MailboxId, since: ModSeq) -> Changes:
-    """What happened after `since`, as of one moment."""
+def columns(connection: apsw.Connection, number: MailboxId, after: Uid, limit: int) -> Columns:
+    """A slice, ascending, by columns."""
+    return unpack(*fetch_one(connection, PACKED, (number, after, limit)))
+
+
+def changes(connection: apsw.Connection, number: MailboxId, since: ModSeq, most: int | None = None) -> Changes:
+    """What happened after `since`, as of one moment. Raises `TooManyChanges` for more than `most` letters."""
     connection.execute("BEGIN").fetchall()
     try:
         highest = highest_modseq(connection, number)
@@ -199,6 +217,8 @@ def changes(connection: apsw.Connection, number: MailboxId, since: ModSeq) -> Ch
             return Changes(since, [], [], exists=False)
         if highest <= since:
             return Changes(ModSeq(highest), [], [])
+        if most is not None and fetch_one(connection, _MORE, (number, since, number, since, most)) is not None:
+            raise TooManyChanges
         rows = fetch_all(connection, f"{_ENTRY} AND modseq > ?", (number, since))
         gone = fetch_all(
             connection, "SELECT uid FROM tombstones WHERE mailbox = ? AND modseq > ? ORDER BY uid", (number, since)

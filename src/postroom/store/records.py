@@ -26,6 +26,7 @@ __all__ = [
     "BadFrame",
     "DeliveredTo",
     "DeliveryFacts",
+    "ExpungedFrom",
     "Frame",
     "checksum",
     "email_id_text",
@@ -166,31 +167,51 @@ class DeliveredTo:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpungedFrom:
+    """Where a letter was until it was expunged (`gone`, seconds since 1970 UTC), and may be brought back to."""
+
+    target: DeliveredTo
+    gone: int
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveryFacts:
-    """A record's footer. `internal_date` in seconds since 1970 UTC, `zone` in minutes east of it."""
+    """A record's footer. `internal_date` in seconds since 1970 UTC, `zone` in minutes east of it. `targets` are
+    those of the delivery, or where the letter lay when compaction copied it; `expunged` is told by copies only."""
 
     internal_date: int
     zone: int
     targets: tuple[DeliveredTo, ...]
+    expunged: tuple[ExpungedFrom, ...] = ()
 
 
 def write_facts(facts: DeliveryFacts) -> bytes:
-    """The footer as compact JSON in ASCII; prefixes as Latin-1, an octet a character."""
-    targets = [[t.address, t.mailbox, t.prefix.decode("latin-1"), t.flags, t.keywords] for t in facts.targets]
-    return _to_json([facts.internal_date, facts.zone, targets]).encode("ascii")
+    """The footer as compact JSON in ASCII; prefixes as Latin-1, an octet a character. A letter that was expunged
+    from nowhere has no fourth member."""
+    footer: list[object] = [facts.internal_date, facts.zone, [_target(each) for each in facts.targets]]
+    if facts.expunged:
+        footer.append([[*_target(each.target), each.gone] for each in facts.expunged])
+    return _to_json(footer).encode("ascii")
+
+
+def _target(to: DeliveredTo) -> list[object]:
+    return [to.address, to.mailbox, to.prefix.decode("latin-1"), to.flags, to.keywords]
 
 
 def read_facts(octets: bytes) -> DeliveryFacts:
     """The footer's value. Raises `BadFrame`."""
     try:
-        internal_date, zone, targets = json.loads(octets)
+        internal_date, zone, targets, *more = json.loads(octets)
+        expunged = more[0] if more else ()
         return DeliveryFacts(
             int(internal_date),
             int(zone),
-            tuple(
-                DeliveredTo(str(address), str(mailbox), prefix.encode("latin-1"), int(flags), tuple(keywords))
-                for address, mailbox, prefix, flags, keywords in targets
-            ),
+            tuple([_delivered_to(*each) for each in targets]),
+            tuple([ExpungedFrom(_delivered_to(*each), int(gone)) for *each, gone in expunged]),
         )
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as fault:
         raise BadFrame("facts that can't be read") from fault
+
+
+def _delivered_to(address: object, mailbox: object, prefix: str, flags: int, keywords: list[str]) -> DeliveredTo:
+    return DeliveredTo(str(address), str(mailbox), prefix.encode("latin-1"), int(flags), tuple(keywords))

@@ -1,9 +1,10 @@
 """Segments as they are written: files data/segments/<number>.seg that only grow (docs/store.md).
 
-Nobody appends to a segment but the process that gave it birth, and no process appends to one after a failed write
-or sync: what the kernel has of it is unknown then (a second fsync may succeed without having written anything), so
-it is given up and the next one is begun. Numbers are never used twice for letters: a birth takes the first free
-number above all that the index knows.
+Nobody appends to a segment but the process that gave it birth: it holds a flock on its descriptor until it closes
+it (or dies), by which others know a file that may still grow (`being_written`). No process appends to one after a
+failed write or sync: what the kernel has of it is unknown then (a second fsync may succeed without having written
+anything), so it is given up and the next one is begun. Numbers are never used twice for letters: a birth takes the
+first free number above all that the index knows.
 
 Behind the records of a segment that small batches go to lie zeros, written ahead: a sync that doesn't move the end
 of the file leaves the file system's journal alone (measured on ext4: 0.15 ms in place of 0.32).
@@ -12,6 +13,7 @@ of the file leaves the file system's journal alone (measured on ext4: 0.15 ms in
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,7 +22,7 @@ from postroom.net.limits import SEGMENT_AHEAD_BATCH, SEGMENT_AHEAD_OCTETS, SEGME
 from postroom.store.faults import os_fault
 from postroom.store.records import SEGMENT_HEADER_OCTETS, write_segment_header
 
-__all__ = ["Segment", "Segments", "segment_name"]
+__all__ = ["Segment", "Segments", "being_written", "segment_name", "sync_folder"]
 
 _PIECES = min(1024, os.sysconf("SC_IOV_MAX"))
 """Buffers that one writev takes."""
@@ -168,6 +170,8 @@ class Segments:
                     break
                 except FileExistsError:
                     continue
+            # Whoever asks `being_written` at this very instant has it for some microseconds.
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         except OSError as error:
             raise os_fault(error) from error
         self._last = number
@@ -185,6 +189,21 @@ class Segments:
         """Close the segment that small letters go to."""
         if self._open is not None:
             self._open.close()
+
+
+def being_written(path: Path) -> bool:
+    """Whether some process may still append to this segment; False where there is none. Raises OSError."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def sync_folder(folder: Path) -> None:

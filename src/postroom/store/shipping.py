@@ -17,6 +17,7 @@ from postroom.net.limits import RECORD_FACTS_OCTETS
 from postroom.store import reads
 from postroom.store.apply.letters import FileLetter
 from postroom.store.blobs import LargeBody
+from postroom.store.changes import Filed, Reason, Refused, Target
 from postroom.store.faults import sqlite_fault
 from postroom.store.interface import StoreFault
 from postroom.store.records import (
@@ -29,10 +30,10 @@ from postroom.store.records import (
     write_frame,
 )
 from postroom.store.segments import Buffer, Segment, Segments
-from postroom.store.usage import Usages
-from postroom.store.values import AccountId, Filed, MailboxId, Place, Quotas, Reason, Refused, Target
+from postroom.store.usage import Usages, without_room
+from postroom.store.values import AccountId, MailboxId, Place, Quotas
 
-__all__ = ["Outcome", "Parcel", "ship"]
+__all__ = ["Footer", "Outcome", "Parcel", "Shipped", "complete", "footers", "ship"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def ship(
     connection: apsw.Connection, segments: Segments, parcels: Sequence[Parcel], quotas: Quotas
 ) -> list[Outcome]:
     """What came of each parcel, in order. What fails is an outcome: nothing is raised but by bugs."""
-    facts = _all_facts(connection, parcels, quotas)
+    facts = footers(connection, parcels, quotas)
     small = [
         (parcel, parcel.body, each)
         for parcel, each in zip(parcels, facts, strict=True)
@@ -96,17 +97,18 @@ def ship(
             parcel.drop()
             outcomes.append(each)
         elif isinstance(parcel.body, LargeBody):
-            outcomes.append(_write_large(parcel, parcel.body, each))
+            outcomes.append(complete(parcel, parcel.body, each))
         else:
             outcomes.append(fault or next(written))
     return outcomes
 
 
-_Facts = bytes | tuple[Refused, ...] | StoreFault
-"""A record's footer; or the parcel's answer, where no mailbox is there."""
+Footer = bytes | tuple[Refused, ...] | StoreFault
+"""A record's; or the parcel's answer, where no mailbox is there, or no room."""
 
 
-def _all_facts(connection: apsw.Connection, parcels: Sequence[Parcel], quotas: Quotas) -> list[_Facts]:
+def footers(connection: apsw.Connection, parcels: Sequence[Parcel], quotas: Quotas) -> list[Footer]:
+    """What ends the record of each parcel, in order."""
     mailboxes = {target.mailbox for parcel in parcels for target in parcel.targets}
     try:
         names = reads.target_names(connection, mailboxes)
@@ -120,18 +122,21 @@ _Names = Mapping[MailboxId, tuple[AccountId, str, str]]
 
 
 def _full(parcel: Parcel, names: _Names, uses: Usages) -> tuple[Refused, ...] | None:
-    """The answer to a parcel that some target has no room for: it costs no place in a segment. The last word has
-    the index (`apply.letters`), which also knows what comes in the same batch."""
-    room = [
-        target.mailbox not in names or uses.of(names[target.mailbox][0]).has_room(parcel.size + len(target.prefix))
-        for target in parcel.targets
-    ]
-    if all(room):
+    """The answer to a parcel that some target has no room for, also because of those before it: it costs no place
+    in a segment. The last word has the index (`apply.letters`), which knows what else changes in the same batch."""
+    there = [target for target in parcel.targets if target.mailbox in names]
+    wanted = [(uses.of(names[target.mailbox][0]), parcel.size + len(target.prefix)) for target in there]
+    full = without_room(wanted)
+    if not any(full):
+        for use, octets in wanted:
+            use.add(octets, 1)
         return None
-    return tuple([Refused(Reason.TOGETHER if each else Reason.OVER_QUOTA) for each in room])
+    answers = iter([Refused(Reason.OVER_QUOTA if each else Reason.TOGETHER) for each in full])
+    gone = Refused(Reason.NO_SUCH_MAILBOX)
+    return tuple([next(answers) if target.mailbox in names else gone for target in parcel.targets])
 
 
-def _facts(parcel: Parcel, names: _Names) -> _Facts:
+def _facts(parcel: Parcel, names: _Names) -> Footer:
     delivered = [
         DeliveredTo(*names[target.mailbox][1:], target.prefix, int(target.flags), target.keywords)
         for target in parcel.targets
@@ -162,7 +167,8 @@ def _write_small(segments: Segments, small: Sequence[tuple[Parcel, bytes, bytes]
     return shipped
 
 
-def _write_large(parcel: Parcel, body: LargeBody, facts: bytes) -> Shipped | StoreFault:
+def complete(parcel: Parcel, body: LargeBody, facts: bytes) -> Shipped | StoreFault:
+    """A large letter's record, finished and synced; where that fails its segment is given up."""
     email_id = _new_email_id()
     try:
         offset = body.finish(facts, email_id)

@@ -11,7 +11,6 @@ One connection and one thread: reads answer at once, and changes go to the group
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar, cast
@@ -19,17 +18,21 @@ from typing import Concatenate, ParamSpec, TypeVar, cast
 import apsw
 
 from postroom.net.limits import BLOB_IN_MEMORY, LETTERS_PER_READ
-from postroom.store import reads
+from postroom.store import burials, reads
 from postroom.store.apply.batch import Applied
 from postroom.store.blobs import LargeBody, StoredBlob
+from postroom.store.changes import Answer, Change, Filed, Refused
+from postroom.store.columns import Columns
 from postroom.store.events import Hints, Watchers
 from postroom.store.faults import sqlite_fault
-from postroom.store.index import migrate as migrate_index
+from postroom.store.graves import Buried, Grave, Known, Sought
 from postroom.store.index import open_index, require_current
 from postroom.store.interface import Blob, Delivery, StoreFault, Unreadable
 from postroom.store.lock import WriteLock
 from postroom.store.reading import Piece, SegmentReader
-from postroom.store.segments import Segments, sync_folder
+from postroom.store.search.clues import Candidates, Clue
+from postroom.store.search.reader import Search
+from postroom.store.segments import Segments
 from postroom.store.shipping import Parcel
 from postroom.store.stories import read_story
 from postroom.store.usage import read_quota
@@ -39,11 +42,8 @@ from postroom.store.values import (
     Account,
     AccountId,
     Alias,
-    Answer,
-    Change,
     Changes,
     Entry,
-    Filed,
     Happening,
     Letter,
     Mailbox,
@@ -53,57 +53,35 @@ from postroom.store.values import (
     Place,
     Quota,
     Quotas,
-    Refused,
     Span,
     Status,
     Uid,
 )
-from postroom.store.writer import Writer
+from postroom.store.writer.inline import Writer
+from postroom.store.writer.kept import KeptWriter
 
-__all__ = ["SqliteStore", "migrate", "open_store"]
+__all__ = ["SqliteStore", "open_store"]
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-def migrate(root: Path) -> None:
-    """Make the index and the folder of segments where they are missing, and bring the index to the newest schema.
-
-    Blocks while another process commits. Raises `NewerSchema`, `StoreFault`, OSError.
-    """
-    (root / "segments").mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = WriteLock(root)
-    try:
-        lock.wait()
-        # SQLite gives its further files the mode of this one.
-        os.close(os.open(root / "index.db", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        try:
-            connection = open_index(root / "index.db", make=True)
-            try:
-                migrate_index(connection)
-            finally:
-                connection.close()
-        except apsw.Error as error:
-            raise StoreFault(f"the index: {error}") from error
-        sync_folder(root)
-        sync_folder(root.parent)
-    finally:
-        lock.close()
-
-
-async def open_store(root: Path, *, name: str = "a", quotas: Quotas = NO_QUOTAS) -> SqliteStore:
+async def open_store(
+    root: Path, *, name: str = "a", quotas: Quotas = NO_QUOTAS, keeper: bool = False
+) -> SqliteStore:
     """The store of a data directory that was migrated. `name` is this process's among those of the site, `quotas`
-    are the site's defaults.
+    are the site's defaults; with `keeper` changes are made by the keeper (`store.writer.keeper`), which needs not
+    be there yet.
 
     Raises `OlderSchema`, `NewerSchema`, `StoreFault`, OSError.
     """
-    return SqliteStore(root, name, quotas)
+    return SqliteStore(root, name, quotas, keeper=keeper)
 
 
 class SqliteStore:
     """See `interface.Store`. Made by `open_store`, inside a running loop."""
 
-    def __init__(self, root: Path, name: str, quotas: Quotas) -> None:
+    def __init__(self, root: Path, name: str, quotas: Quotas, *, keeper: bool = False) -> None:
         self._quotas = quotas
         self._lock = WriteLock(root)
         try:
@@ -120,7 +98,11 @@ class SqliteStore:
         self._loop = asyncio.get_running_loop()
         self._segments = Segments(root / "segments", self._newest_segment)
         self._reader = SegmentReader(root / "segments")
-        self._writer = Writer(connection, self._segments, self._lock, self._told, quotas)
+        self._search = Search(root)
+        inline = Writer(connection, self._segments, self._lock, self._told, quotas)
+        self._writer: Writer | KeptWriter = (
+            KeptWriter(root, name, connection, inline, self._heard, quotas) if keeper else inline
+        )
         self._watchers = Watchers()
         self._accounts_seen = reads.newest_account_change(connection)
         self._modseqs: dict[MailboxId, int] = {}
@@ -187,9 +169,13 @@ class SqliteStore:
         """At most `limit` entries with UIDs above `after`, ascending."""
         return self._ask(reads.entries, mailbox, after, limit)
 
-    async def changes(self, mailbox: MailboxId, since: ModSeq) -> Changes:
-        """All that happened after `since`."""
-        return self._ask(reads.changes, mailbox, since)
+    async def columns(self, mailbox: MailboxId, after: Uid, limit: int) -> Columns:
+        """What a view needs of at most `limit` letters with UIDs above `after`, ascending."""
+        return self._ask(reads.columns, mailbox, after, limit)
+
+    async def changes(self, mailbox: MailboxId, since: ModSeq, most: int | None = None) -> Changes:
+        """All that happened after `since`. Raises `TooManyChanges` for more than `most` letters."""
+        return self._ask(reads.changes, mailbox, since, most)
 
     async def letters(self, mailbox: MailboxId, uids: Sequence[Uid], *, answers: bool = True) -> list[Letter]:
         """The letters of these UIDs (ascending, at most LETTERS_PER_READ a call) that are there, ascending."""
@@ -238,13 +224,33 @@ class SqliteStore:
                 answers.append(octets)
         return answers
 
-    async def search_text(self, message: MessageId) -> str | None:
-        """None: this version has no indexer, and whoever searches reads and decodes."""
-        return None
+    async def search_candidates(
+        self, account: AccountId, mailbox: MailboxId, clues: Sequence[Clue]
+    ) -> Candidates | None:
+        """Which letters of an account's mailbox may have the words that are sought; None where nothing is known."""
+        return await self._search.candidates(self._ask(reads.index_id), account, mailbox, clues)
+
+    async def search_text(self, account: AccountId, message: MessageId) -> str | None:
+        """A letter's text, decoded and folded, where the account's indexer has made it."""
+        return self._search.text(self._ask(reads.index_id), account, message)
 
     async def story(self, message: MessageId) -> list[Happening]:
         """What happened to a letter, oldest first."""
         return read_story(self._ask(reads.story, message))
+
+    # --- what is gone, and can be brought back
+
+    async def graves(self, address: str | None, after: MailboxId, limit: int) -> list[Grave]:
+        """Mailboxes that letters may have gone from, a slice."""
+        return self._ask(burials.graves, address, after, limit)
+
+    async def buried(self, mailbox: MailboxId, after: Uid, limit: int) -> tuple[list[Buried], Uid | None]:
+        """What was expunged from a mailbox and can be brought back, a slice."""
+        return self._ask(burials.buried, mailbox, after, limit)
+
+    async def known(self, sought: Sought, after: MessageId, limit: int) -> tuple[list[Known], MessageId | None]:
+        """Letters that are sought, a slice."""
+        return self._ask(burials.known, sought, after, limit)
 
     # --- changes
 
@@ -296,6 +302,11 @@ class SqliteStore:
         given back is called."""
         return self._watchers.watch(mailbox, wake)
 
+    def watch_all(self, wake: Callable[[set[MailboxId] | None], None]) -> Callable[[], None]:
+        """Call `wake(mailboxes)` soon after each change of any mailbox by anyone in any process; None: any of them
+        may have changed, as now and then without any hint. Gives back a function that ends the watch."""
+        return self._watchers.watch_all(wake)
+
     def watch_accounts(self, tell: Callable[[str], None]) -> Callable[[], None]:
         """Call `tell(address)` soon after an account was changed by anyone in any process."""
         return self._watchers.watch_accounts(tell)
@@ -318,8 +329,10 @@ class SqliteStore:
         """Wake whoever may have missed a hint: those whose mailbox changed since the last look."""
         now = {each: self._ask(reads.highest_modseq, each) for each in self._watchers.mailboxes}
         self._watchers.wake([each for each, modseq in now.items() if self._modseqs.get(each) != modseq])
+        self._watchers.wake_all()
         self._modseqs = now
         self._look_at_accounts()
+        self._reader.forget_unlinked()
 
     def _look_at_accounts(self) -> None:
         for number, address in self._ask(reads.accounts_changed, self._accounts_seen):
@@ -335,6 +348,7 @@ class SqliteStore:
         self._hints.close()
         self._segments.close()
         self._reader.close()
+        self._search.close()
         self._connection.close()
         self._lock.close()
 

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import apsw
 
 from postroom.store.index import fetch_one
 from postroom.store.values import AccountId, Quota, Quotas, Usage
 
-__all__ = ["Count", "Usages", "Use", "domain_of", "read_quota"]
+__all__ = ["DOMAIN", "Count", "Usages", "Use", "domain_of", "read_quota", "without_room"]
 
 
 def domain_of(address: str) -> str:
@@ -25,8 +25,11 @@ def domain_of(address: str) -> str:
     return address.partition("@")[2]
 
 
-_READ = """SELECT a.octets, a.letters, a.max_octets, a.max_letters, d.name, d.octets, d.letters, d.max_octets,
- d.max_letters FROM accounts a LEFT JOIN domains d ON d.name = substr(a.address, instr(a.address, '@') + 1)
+DOMAIN: Final = "CASE instr({0}, '@') WHEN 0 THEN '' ELSE substr({0}, instr({0}, '@') + 1) END"
+"""The same as SQL, of the column {0}."""
+
+_READ = f"""SELECT a.octets, a.letters, a.max_octets, a.max_letters, d.name, d.octets, d.letters, d.max_octets,
+ d.max_letters FROM accounts a LEFT JOIN domains d ON d.name = {DOMAIN.format("a.address")}
  WHERE a.id = ?"""
 
 
@@ -45,6 +48,14 @@ class Count:
         """Count letters that come, or go with negative numbers."""
         self.octets += octets
         self.letters += letters
+
+    def has_room(self, octets: int, letters: int) -> bool:
+        """Whether so much more may come."""
+        return not (self.max_octets or self.max_letters) or self.usage().has_room(octets, letters)
+
+    def limit_as(self, other: Count) -> None:
+        """Take over another's limits."""
+        self.max_octets, self.max_letters = other.max_octets, other.max_letters
 
     def usage(self) -> Usage:
         """As a value."""
@@ -99,7 +110,21 @@ class Use:
 
     def has_room(self, octets: int, letters: int = 1) -> bool:
         """Whether so much more may come."""
-        return self.own.usage().has_room(octets, letters) and self.domain.usage().has_room(octets, letters)
+        return self.own.has_room(octets, letters) and self.domain.has_room(octets, letters)
+
+
+def without_room(wanted: Sequence[tuple[Use, int]]) -> list[bool]:
+    """Whose letters have no room, of several that come together: each is said with its octets, and those of one
+    account, and of one domain, share what is left there."""
+    if len(wanted) == 1:
+        ((use, octets),) = wanted
+        return [not use.has_room(octets)]
+    sums: dict[int, tuple[int, int]] = {}
+    for use, octets in wanted:
+        for count in (use.own, use.domain):
+            before = sums.get(id(count), (0, 0))
+            sums[id(count)] = before[0] + octets, before[1] + 1
+    return [not all(count.has_room(*sums[id(count)]) for count in (use.own, use.domain)) for use, _ in wanted]
 
 
 class Usages:
@@ -119,6 +144,15 @@ class Usages:
             own, domain = _counts(row, self._quotas)
             use = self._uses[account] = Use(own, self._domains.setdefault(row[4] or "", domain))
         return use
+
+    def limited(self) -> None:
+        """Limits were changed in this transaction: what comes after must keep to them."""
+        for account, use in self._uses.items():
+            row = fetch_one(self._connection, _READ, (account,))
+            if row is not None:
+                own, domain = _counts(row, self._quotas)
+                use.own.limit_as(own)
+                use.domain.limit_as(domain)
 
     def write(self) -> None:
         """Write what was counted since the last time."""

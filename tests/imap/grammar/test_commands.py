@@ -49,7 +49,8 @@ from postroom.net.limits import (
     LOGIN_OCTETS,
     PASSWORD_OCTETS,
 )
-from postroom.store.values import Flag, How, SpecialUse
+from postroom.store.changes import How
+from postroom.store.values import Flag, SpecialUse
 from tests.imap.grammar.hostile import Reader, every_cut, octets, refuses_or_reads
 
 READERS = MappingProxyType({name: getattr(commands, name) for name in commands.__all__ if name.startswith("read_")})

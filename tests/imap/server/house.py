@@ -28,18 +28,11 @@ from postroom.imap.server.server import serve
 from postroom.imap.server.session import ImapService
 from postroom.message.structure import parse
 from postroom.net.tls import LoginPolicy
+from postroom.store.changes import AddAccount, Filed, Target
 from postroom.store.interface import Delivery, Store
-from postroom.store.sqlite import migrate, open_store
-from postroom.store.values import (
-    INBOX,
-    Account,
-    AddAccount,
-    Filed,
-    Flag,
-    Mailbox,
-    Target,
-    Uid,
-)
+from postroom.store.sqlite import open_store
+from postroom.store.upgrade.migrating import migrate
+from postroom.store.values import INBOX, Account, Flag, Mailbox, Uid
 from tests.talk import Handler, Talked, converse
 
 ALICE, BOB = "alice@example.test", "bob@example.test"

@@ -12,8 +12,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+from postroom.store.changes import Expunge, SetFlags
 from postroom.store.interface import StorageFull, Store, StoreFault, Unreadable
-from postroom.store.values import Expunge, Letter, MailboxId, MessageId, SetFlags, Span, Uid
+from postroom.store.values import AccountId, Letter, MailboxId, MessageId, Span, Uid
 from tests.imap.server.house import House
 
 Wrap = Callable[[Store], Store]
@@ -57,8 +58,8 @@ class Counting(Between):
         self.octets += sum(length for _, length in spans)
         return await self.store.read_each(letters, spans)
 
-    async def search_text(self, message: MessageId) -> str | None:
-        return self.texts.get(message)
+    async def search_text(self, account: AccountId, message: MessageId) -> str | None:
+        return self.texts.get(message) or await self.store.search_text(account, message)
 
 
 def counting(house: House) -> list[Counting]:

@@ -10,8 +10,9 @@ import pytest
 
 from postroom.net.conversation import Kind
 from postroom.net.limits import IMAP_APPEND_BEFORE_LOGIN, IMAP_KEYWORDS
+from postroom.store.changes import DeleteMailbox
 from postroom.store.interface import Blob, StorageFull, Store, StoreFault
-from postroom.store.values import DeleteMailbox, Flag, Uid
+from postroom.store.values import Flag, Uid
 from tests.imap.server.house import ALICE, LETTER, House, Open, login, select
 from tests.talk import session
 

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from postroom.store.values import DeleteMailbox, Expunge, Flag, Uid
+from postroom.store.changes import DeleteMailbox, Expunge
+from postroom.store.values import Flag, Uid
 from tests.imap.server.asking import ask, selected
 from tests.imap.server.house import LETTER, House, Open, login, select
 

@@ -8,7 +8,8 @@ import pytest
 
 from postroom.imap.server.shortbody import without_extensions
 from postroom.message import structure
-from postroom.store.values import Expunge, Flag, Uid
+from postroom.store.changes import Expunge
+from postroom.store.values import Flag, Uid
 from tests.imap.server.asking import ask, logged_in, selected
 from tests.imap.server.house import LETTER, House, Open, login, select
 from tests.imap.server.stores import counting, full

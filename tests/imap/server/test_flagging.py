@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from postroom.net.limits import IMAP_KEYWORDS, IMAP_LETTERS_PER_CHANGE
-from postroom.store.values import Copy, Expunge, Flag, How, SetFlags, Uid
+from postroom.store.changes import Copy, Expunge, How, SetFlags
+from postroom.store.values import Flag, Uid
 from tests.imap.server.asking import ask, logged_in, selected
 from tests.imap.server.house import LETTER, House, Open, login, select
 from tests.imap.server.stores import failing

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from postroom.net.limits import IMAP_LIST_PATTERNS
-from postroom.store.values import CreateMailbox, DeleteMailbox, Subscribe
+from postroom.store.changes import CreateMailbox, DeleteMailbox, Subscribe
 from tests.imap.server.house import ALICE, House, Open, login
 from tests.talk import session
 

@@ -11,7 +11,7 @@ from postroom.accounts.authority import Outcome
 from postroom.net.conversation import Kind, Tap
 from postroom.net.limits import IMAP_BASE64_OCTETS, LOGIN_OCTETS, LOGINS_PER_SESSION, PASSWORD_OCTETS
 from postroom.net.tls import LoginPolicy
-from postroom.store.values import SwitchAccount
+from postroom.store.changes import SwitchAccount
 from tests.imap.server.house import ALICE, BOB, House
 from tests.talk import Talked, session
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from postroom.imap.server import mailboxes
+from postroom.imap.server import views
 from postroom.net.limits import IMAP_MAILBOX_LEVELS, IMAP_MAILBOX_NAME_OCTETS
 from postroom.store.values import Flag
 from tests.imap.server.house import ALICE, BOB, LETTER, House, Open, login, select
@@ -107,7 +107,7 @@ def test_examine_shows_the_newest_as_recent(house: House) -> None:
 
 
 def test_a_large_mailbox_is_read_in_slices(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mailboxes, "IMAP_ENTRIES_PER_READ", 2)
+    monkeypatch.setattr(views, "IMAP_ENTRIES_PER_READ", 2)
 
     async def six(opened: Open) -> None:
         await opened.deliver(*[LETTER] * 6)

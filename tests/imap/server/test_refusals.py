@@ -13,8 +13,8 @@ from postroom.imap.server.refusals import (
     refuse_literal,
 )
 from postroom.net.stream import Farewell
+from postroom.store.changes import Reason, Refused
 from postroom.store.interface import StorageFull, StoreBusy, StoreFault
-from postroom.store.values import Reason, Refused
 
 
 @pytest.mark.parametrize("reason", Reason)

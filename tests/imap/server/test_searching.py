@@ -6,7 +6,9 @@ import asyncio
 
 import pytest
 
-from postroom.store.values import Expunge, Flag, Uid
+from postroom.message.text import folded
+from postroom.store.changes import Expunge
+from postroom.store.values import Flag, Uid
 from tests.imap.server.asking import ask, logged_in, selected
 from tests.imap.server.house import LETTER, NOON, House, Open, login, select
 from tests.imap.server.stores import counting, damaged
@@ -188,7 +190,7 @@ def test_a_text_that_was_kept_is_not_made_again(house: House) -> None:
         async with selected(house, LETTER, LETTER) as (opened, client):
             box = (await opened.mailbox()).id
             (first,) = await opened.store.letters(box, [Uid(1)])
-            made[0].texts[first.message] = "Kept by the INDEXER"
+            made[0].texts[first.message] = folded("Kept by the INDEXER")
             assert await ask(client, b"SEARCH BODY indexer") == [b"* SEARCH 1", b"OK Searched"]
 
     asyncio.run(run())

@@ -13,7 +13,7 @@ from postroom.imap.grammar.flags import FlagList, read_store_flags
 from postroom.imap.grammar.names import read_mailbox
 from postroom.imap.grammar.sets import SequenceSet, read_sequence_set
 from postroom.imap.grammar.tokens import read_end, read_space, read_word
-from postroom.store.values import How
+from postroom.store.changes import How
 
 
 @dataclass(frozen=True, slots=True)

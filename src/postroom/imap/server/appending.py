@@ -14,12 +14,14 @@ from postroom.imap.grammar.commands import Append
 from postroom.imap.grammar.dates import Moment
 from postroom.imap.grammar.faults import SyntaxFault
 from postroom.imap.grammar.tokens import LiteralHead, literal_at_end
+from postroom.imap.server.letters import kept_out
 from postroom.imap.server.refusals import Goodbye, Refusal, no_such_target
 from postroom.imap.server.session import Session
 from postroom.message.structure import parse
 from postroom.net.limits import IMAP_DISCARD_OCTETS
+from postroom.store.changes import Reason, Refused, Target
 from postroom.store.interface import Blob, Delivery, StoreFault
-from postroom.store.values import Mailbox, Refused, Target
+from postroom.store.values import Mailbox
 
 CHUNK: Final = 65536
 """Octets that are asked for at once."""
@@ -58,9 +60,13 @@ async def _target(session: Session, command: Append) -> Mailbox:
         raise Refusal(b"The letter is too big", b"TOOBIG")
     if not literal.size:
         raise Refusal(b"An empty letter can't be kept", b"CANNOT")
-    mailbox = await session.service.store.mailbox(session.the_account().id, command.mailbox)
+    store, account = session.service.store, session.the_account().id
+    mailbox = await store.mailbox(account, command.mailbox)
     if mailbox is None:
         raise no_such_target()
+    quota = await store.quota(account)
+    if quota is not None and not quota.has_room(literal.size):
+        raise kept_out(session, Refused(Reason.OVER_QUOTA))
     return mailbox
 
 
@@ -100,10 +106,11 @@ async def _end(session: Session) -> None:
 async def _file(session: Session, command: Append, mailbox: Mailbox, blob: Blob) -> bytes:
     moment = command.moment or Moment(int(time.time()), 0)
     target = Target(mailbox.id, flags=command.flags.flags, keywords=command.flags.keywords)
-    delivery = Delivery(blob, parse(blob.contents()), (target,), moment.seconds, moment.zone)
+    facts = parse(blob.contents())
+    delivery = Delivery(blob, facts, (target,), moment.seconds, moment.zone, session.by, f"into {mailbox.name}")
     (filed,) = await session.service.store.deliver(delivery)
     if isinstance(filed, Refused):
-        raise no_such_target()
+        raise kept_out(session, filed)
     return b"[APPENDUID %d %d] Letter kept" % (filed.uid_validity, filed.uids[0])
 
 

@@ -5,8 +5,9 @@ What is known is filled in step by step, cheapest first, by whoever searches:
     VIEW      number, UID, flags: always there        ENTRY    internal date and size
     LETTER    when it was sent                        HEADER   its header         BODY   its text
 
-A `Look` is a key that looks into header or text. Where what it needs isn't there, or `Candidate.room` is used up,
-it leaves itself in `Candidate.asked`: then the searcher sees to that, gives others their turn, and checks again.
+A `Look` is a key that looks into header or text. A letter that the search index rules out needs none. Where what it
+needs isn't there, or `Candidate.room` is used up, it leaves itself in `Candidate.asked`: then the searcher sees to
+that, gives others their turn, and checks again.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from postroom.message.headers import unfolded
 from postroom.message.text import folded, header_text
 from postroom.message.words import decode_words
 from postroom.net.limits import HEADER_OCTETS
+from postroom.store.search.clues import Clue, Suspects
 from postroom.store.values import Entry, Letter
 
 
@@ -101,15 +103,21 @@ class Header:
 _WSP: Final = b" \t\r"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Look:
     """A look into a candidate's header, or its body: whichever `need` names is there when it looks."""
 
     need: Need
     look: Callable[[Candidate], bool]
+    clue: Clue | None = None
+    """What to ask the search index."""
+    suspects: Suspects | None = None
+    """What that said: no other letter can match."""
 
     def __call__(self, candidate: Candidate) -> bool | None:
         """As a `Check`."""
+        if self.suspects is not None and candidate.uid not in self.suspects:
+            return False
         known = candidate.looks.get(self)
         if known is not None:
             return known

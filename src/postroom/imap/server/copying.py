@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from postroom.imap.grammar.commands import Copy as Command
 from postroom.imap.grammar.sets import write_numbers
-from postroom.imap.server.letters import some_are_gone, writable
-from postroom.imap.server.refusals import because, no_such_target
+from postroom.imap.server.letters import kept_out, some_are_gone, writable
+from postroom.imap.server.refusals import no_such_target
 from postroom.imap.server.session import Selected, Session
-from postroom.store.values import Copy, Filed, Reason, Refused
+from postroom.store.changes import Copy, Filed, Refused
 
 
 async def copy(session: Session, command: Command) -> bytes:
@@ -61,9 +61,9 @@ async def _copy(session: Session, selected: Selected, command: Command, *, by_ui
         raise some_are_gone()
     if not uids:
         return b""
-    answer = await store.commit(Copy(selected.mailbox.id, uids, target.id, move))
+    answer = await store.commit(Copy(selected.mailbox.id, uids, target.id, move, by=session.by))
     if isinstance(answer, Refused):
-        raise no_such_target() if answer.reason is Reason.NO_SUCH_MAILBOX else because(answer)
+        raise kept_out(session, answer)
     assert isinstance(answer, Filed)
     if not answer.uids:
         return b""

@@ -9,7 +9,8 @@ from postroom.imap.grammar.commands import ExpungeUids, Nothing
 from postroom.imap.server.letters import writable
 from postroom.imap.server.refusals import because
 from postroom.imap.server.session import Selected, Session
-from postroom.store.values import Expunge, Refused, Uid
+from postroom.store.changes import Expunge, Refused
+from postroom.store.values import Uid
 
 
 async def expunge(session: Session, command: Nothing) -> bytes:
@@ -37,6 +38,6 @@ async def close(session: Session, command: Nothing) -> bytes:
 
 
 async def _expunge(session: Session, selected: Selected, uids: tuple[Uid, ...] | None) -> None:
-    answer = await session.service.store.commit(Expunge(selected.mailbox.id, uids))
+    answer = await session.service.store.commit(Expunge(selected.mailbox.id, uids, by=session.by))
     if isinstance(answer, Refused):
         raise because(answer)

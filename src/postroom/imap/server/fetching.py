@@ -32,8 +32,9 @@ from postroom.imap.server.shortbody import in_first_revision, without_extensions
 from postroom.imap.view import View
 from postroom.net.limits import IMAP_LETTERS_PER_CHANGE
 from postroom.net.log import event
+from postroom.store.changes import How
 from postroom.store.interface import StoreFault, Unreadable
-from postroom.store.values import Entry, Flag, How, Letter, Uid
+from postroom.store.values import Entry, Flag, Letter, Uid
 
 _log: Final = logging.getLogger(__name__)
 Row = TypeVar("Row", Entry, Letter)

@@ -9,8 +9,9 @@ from postroom.imap.server.letters import some_are_gone, writable
 from postroom.imap.server.refusals import Refusal, because
 from postroom.imap.server.session import Session
 from postroom.net.limits import IMAP_LETTERS_PER_CHANGE
+from postroom.store.changes import FlagsSet, How, Refused, SetFlags
 from postroom.store.interface import StoreFault
-from postroom.store.values import Flag, FlagsSet, How, Refused, SetFlags, Uid
+from postroom.store.values import Flag, Uid
 
 
 async def store(session: Session, command: Store) -> bytes:
@@ -54,7 +55,8 @@ async def change_flags(
 
     Raises Refusal (a letter would have too many keywords, the mailbox is gone), StoreFault.
     """
-    change = SetFlags(session.the_selected().mailbox.id, tuple(uids), how, flags, tuple(keywords))
+    mailbox = session.the_selected().mailbox.id
+    change = SetFlags(mailbox, tuple(uids), how, flags, tuple(keywords), by=session.by)
     answer = await session.service.store.commit(change)
     if isinstance(answer, Refused):
         raise because(answer)

@@ -3,10 +3,16 @@ that must not be changed."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
+from typing import Final
 
-from postroom.imap.server.refusals import Refusal
+from postroom.imap.server.refusals import Refusal, because, no_such_target
 from postroom.imap.server.session import Selected, Session
+from postroom.net.log import event
+from postroom.store.changes import Reason, Refused
+
+_log: Final = logging.getLogger("postroom.imap")
 
 
 def slices(ranges: Iterable[range], count: int) -> Iterator[list[range]]:
@@ -41,3 +47,13 @@ def writable(session: Session) -> Selected:
 def some_are_gone() -> Refusal:
     """Letters were named by number that are expunged, as the client will now hear (RFC 2180 4, RFC 5530 3)."""
     return Refusal(b"Some of the letters are no longer there", b"EXPUNGEISSUED")
+
+
+def kept_out(session: Session, refused: Refused) -> Refusal:
+    """Why letters can't come into the mailbox that APPEND, COPY or MOVE named: it is gone, and the client may make
+    it, or the quota has no room for them (RFC 9208 4.3.1)."""
+    if refused.reason is Reason.NO_SUCH_MAILBOX:
+        return no_such_target()
+    if refused.reason is Reason.OVER_QUOTA:
+        event(_log, logging.INFO, "imap.over-quota", session=session.id, account=session.the_account().address)
+    return because(refused)

@@ -8,20 +8,12 @@ from typing import Final
 
 from postroom.imap.grammar.commands import Create, Delete, Nothing, Rename, Select, Status, StatusItem, Subscribe
 from postroom.imap.grammar.names import write_mailbox
+from postroom.imap.server.narrowing import first_behind
 from postroom.imap.server.refusals import Refusal, because, no_such_mailbox
 from postroom.imap.server.session import Selected, Session
-from postroom.imap.view import View
-from postroom.net.limits import IMAP_ENTRIES_PER_READ
-from postroom.store import values
-from postroom.store.values import (
-    Change,
-    CreateMailbox,
-    DeleteMailbox,
-    Mailbox,
-    Refused,
-    RenameMailbox,
-    Uid,
-)
+from postroom.store import changes, values
+from postroom.store.changes import Change, CreateMailbox, DeleteMailbox, Refused, RenameMailbox
+from postroom.store.values import Mailbox
 
 
 async def select(session: Session, command: Select) -> bytes:
@@ -48,30 +40,20 @@ async def _open(session: Session, name: str, *, read_only: bool) -> None:
         status = await store.status(mailbox.id)
         if status is None:
             raise no_such_mailbox()
-        selected = Selected(mailbox, View(status.highest_modseq, read_only=read_only), read_only, stop_watching)
-        last = await _load(session, selected)
+        view = await session.service.views.open(
+            store, mailbox.id, status, read_only=read_only, breathe=session.breathe
+        )
+        selected = Selected(mailbox, view, read_only, stop_watching)
         await _find_recent(session, selected, status)
     except BaseException:
         stop_watching()
         raise
     session.selected = selected
-    for line in selected.view.opening():
+    for line in view.opening():
         session.write(line)
     session.write(b"* OK [UIDVALIDITY %d] UIDs are valid\r\n" % status.uid_validity)
+    last = view.uid_of(len(view)) if len(view) else 0
     session.write(b"* OK [UIDNEXT %d] Predicted next UID\r\n" % max(status.uid_next, last + 1))
-
-
-async def _load(session: Session, selected: Selected) -> Uid:
-    """Fill the view, in slices between which the others have their turn; the last UID, 0 for none."""
-    last = Uid(0)
-    while True:
-        entries = await session.service.store.entries(selected.mailbox.id, last, IMAP_ENTRIES_PER_READ)
-        selected.view.load(entries)
-        if entries:
-            last = entries[-1].uid
-        if len(entries) < IMAP_ENTRIES_PER_READ:
-            return last
-        await session.breathe()
 
 
 async def _find_recent(session: Session, selected: Selected, status: values.Status) -> None:
@@ -79,7 +61,9 @@ async def _find_recent(session: Session, selected: Selected, status: values.Stat
     not."""
     view = selected.view
     if status.recent and selected.read_only and len(view):
-        view.recent(view.uid_of(max(1, len(view) - status.recent + 1)))
+        # What came since the status was read stands behind those that it counts.
+        counted = first_behind(status.uid_next - 1, view) - 1
+        view.recent(view.uid_of(max(1, counted - status.recent + 1)))
     elif not (status.recent and not selected.read_only and await session.take_recent(selected)):
         view.recent(status.uid_next)
 
@@ -103,7 +87,7 @@ async def delete(session: Session, command: Delete) -> bytes:
     """RFC 3501 6.3.4. Who deletes the mailbox that is selected has left it; other sessions there hear BYE."""
     account = session.the_account().id
     mailbox = await session.service.store.mailbox(account, command.mailbox)
-    await _commit(session, DeleteMailbox(account, command.mailbox))
+    await _commit(session, DeleteMailbox(account, command.mailbox, by=session.by))
     if session.selected is not None and mailbox is not None and session.selected.mailbox.id == mailbox.id:
         session.deselect()
     return b"Deleted"
@@ -111,19 +95,20 @@ async def delete(session: Session, command: Delete) -> bytes:
 
 async def rename(session: Session, command: Rename) -> bytes:
     """RFC 3501 6.3.5; of INBOX the letters go, and itself stays."""
-    await _commit(session, RenameMailbox(session.the_account().id, command.mailbox, command.new))
+    change = RenameMailbox(session.the_account().id, command.mailbox, command.new, by=session.by)
+    await _commit(session, change)
     return b"Renamed"
 
 
 async def subscribe(session: Session, command: Subscribe) -> bytes:
     """RFC 3501 6.3.6; the mailbox need not exist."""
-    await _commit(session, values.Subscribe(session.the_account().id, command.mailbox))
+    await _commit(session, changes.Subscribe(session.the_account().id, command.mailbox))
     return b"Subscribed"
 
 
 async def unsubscribe(session: Session, command: Subscribe) -> bytes:
     """RFC 3501 6.3.7; also for a name that wasn't subscribed to."""
-    await _commit(session, values.Subscribe(session.the_account().id, command.mailbox, on=False))
+    await _commit(session, changes.Subscribe(session.the_account().id, command.mailbox, on=False))
     return b"Unsubscribed"
 
 

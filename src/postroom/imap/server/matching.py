@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from postroom.imap.grammar.dates import day_of
 from postroom.imap.grammar.flags import RECENT
@@ -31,8 +32,10 @@ from postroom.imap.grammar.search import (
     When,
 )
 from postroom.imap.server.candidates import Candidate, Look, Need
+from postroom.imap.server.narrowing import Narrow, all_of, anybody, one_of, suspects_of
 from postroom.imap.view import View
 from postroom.message.text import folded
+from postroom.store.search.clues import Where, clue
 
 Check = Callable[[Candidate], bool | None]
 
@@ -47,6 +50,10 @@ class Matcher:
     needs: frozenset[Need]
     keys: int
     """How many were asked for: what a check costs."""
+    looks: tuple[Look, ...]
+    """Those that the search index may know something of."""
+    narrow: Narrow
+    """To be called when they have been told of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,8 @@ class _Part:
     check: Check
     needs: frozenset[Need]
     keys: int = 1
+    looks: tuple[Look, ...] = ()
+    narrow: Narrow = anybody
 
     @property
     def cost(self) -> tuple[Need, int]:
@@ -78,14 +87,14 @@ def matcher(key: SearchKey, view: View) -> Matcher:
         elif not isinstance(each, All):
             rest.append(each)
     part = _all_of([_part(each, view) for each in rest])
-    return Matcher(ranges, part.check, part.needs, part.keys)
+    return Matcher(ranges, part.check, part.needs, part.keys, part.looks, part.narrow)
 
 
 def _part(key: SearchKey, view: View) -> _Part:
     match key:
         case Not(inner):
             part = _part(inner, view)
-            return _Part(_negated(part.check), part.needs, part.keys)
+            return _Part(_negated(part.check), part.needs, part.keys, part.looks)
         case And(keys):
             return _all_of([_part(each, view) for each in keys])
         case Or(keys):
@@ -149,7 +158,10 @@ def _together(parts: Sequence[_Part], *, until: bool) -> _Part:
         return verdict
 
     needs = frozenset([Need.VIEW]).union(*[part.needs for part in parts])
-    return _Part(checks[0] if len(checks) == 1 else together, needs, max(1, sum(part.keys for part in parts)))
+    looks = tuple(chain.from_iterable([part.looks for part in parts]))
+    narrow = (one_of if until else all_of)([part.narrow for part in parts])
+    check = checks[0] if len(checks) == 1 else together
+    return _Part(check, needs, max(1, sum(part.keys for part in parts)), looks, narrow)
 
 
 # --- what the view knows
@@ -232,7 +244,7 @@ def _in_field(name: str, text: str) -> _Part:
         # What isn't in the header at all is in no field: few headers are taken apart.
         return sought in header.text() and any(sought in value for value in header.values(field))
 
-    return _Part(Look(Need.HEADER, look), frozenset([Need.LETTER, Need.HEADER]))
+    return _looking(Look(Need.HEADER, look, clue(Where.HEADER, sought)))
 
 
 def _in_header(text: str) -> _Part:
@@ -242,7 +254,7 @@ def _in_header(text: str) -> _Part:
         assert candidate.header is not None
         return sought in candidate.header.text()
 
-    return _Part(Look(Need.HEADER, look), frozenset([Need.LETTER, Need.HEADER]))
+    return _looking(Look(Need.HEADER, look, clue(Where.HEADER, sought)))
 
 
 def _in_body(text: str) -> _Part:
@@ -252,4 +264,9 @@ def _in_body(text: str) -> _Part:
         assert candidate.body is not None
         return sought in candidate.body
 
-    return _Part(Look(Need.BODY, look), frozenset([Need.LETTER, Need.BODY]))
+    return _looking(Look(Need.BODY, look, clue(Where.BODY, sought)))
+
+
+def _looking(look: Look) -> _Part:
+    needs = frozenset([Need.LETTER, look.need])
+    return _Part(look, needs, 1, (look,), suspects_of(look)) if look.clue else _Part(look, needs)

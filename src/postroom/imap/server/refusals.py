@@ -11,8 +11,8 @@ from typing import Final
 
 from postroom.imap.grammar.tokens import literal_at_end
 from postroom.net.stream import Farewell
+from postroom.store.changes import Reason, Refused
 from postroom.store.interface import StorageFull, StoreBusy, StoreFault
-from postroom.store.values import Reason, Refused
 
 
 class Refusal(Exception):
@@ -41,6 +41,7 @@ _REFUSED: Final = {
     Reason.NOT_FOR_INBOX: (b"That can't be done to INBOX", b"CANNOT"),
     Reason.BAD_NAME: (b"No mailbox can have that name", b"CANNOT"),
     Reason.TOO_MANY: (b"Too many", b"LIMIT"),
+    Reason.OVER_QUOTA: (b"No room is left in the quota", b"OVERQUOTA"),
     Reason.NO_SUCH_ACCOUNT: (b"The account is gone", b"NONEXISTENT"),
 }
 

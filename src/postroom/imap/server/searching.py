@@ -1,11 +1,13 @@
 """SEARCH and UID SEARCH (RFC 3501 6.4.4, 6.4.8): the letters of the view that match, found slice by slice.
 
-Of a slice as much is read as decides about its letters: nothing but the view where flags do, then entries, then
-`Letter`, then header and text of those letters that are still in question, one letter at a time.
+In a mailbox of more than a few letters the search index is asked first, and letters that it rules out are not
+looked at. Of a slice of the others as much is read as decides: nothing but the view where flags do, then entries,
+then `Letter`, then header and text of those letters that are still in question, one letter at a time.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Final
@@ -14,17 +16,22 @@ from postroom.imap.grammar.search import CHARSETS, Search
 from postroom.imap.server.candidates import Candidate, Header, Need
 from postroom.imap.server.letters import slices
 from postroom.imap.server.matching import Matcher, matcher
+from postroom.imap.server.narrowing import first_behind, numbers_of, runs_within
 from postroom.imap.server.refusals import Refusal
 from postroom.imap.server.session import Session
-from postroom.message.text import body_text, folded
 from postroom.net.limits import HEADER_OCTETS
 from postroom.store.interface import Unreadable
+from postroom.store.search.text import read_body_text
 from postroom.store.values import Entry, Letter, Uid
 
 _CHECKS: Final = 200
 """Keys held against letters without a pause: a fraction of a millisecond."""
 _ROOM: Final = 500_000
 """Characters looked through without a pause: the same."""
+_FEW: Final = 50
+"""So many letters are sooner looked at than asked about."""
+_NUMBERS: Final = 2000
+"""Letters counted without a pause: a millisecond."""
 
 
 async def search(session: Session, command: Search) -> bytes:
@@ -45,7 +52,7 @@ async def _search(session: Session, command: Search, *, by_uid: bool) -> bytes:
     await session.catch_up()
     searching = _Searching(session, asked)
     found: list[int] = []
-    for ranges in slices(asked.ranges, max(1, _CHECKS // asked.keys)):
+    for ranges in slices(await searching.narrowed(), max(1, _CHECKS // asked.keys)):
         found += await searching.matching(ranges)
         await session.breathe()
     numbers = map(view.uid_of, found) if by_uid else found
@@ -56,7 +63,7 @@ async def _search(session: Session, command: Search, *, by_uid: bool) -> bytes:
 class _Searching:
     """One command on its way through the letters."""
 
-    __slots__ = ("_asked", "_mailbox", "_session", "_store", "_view")
+    __slots__ = ("_asked", "_indexed", "_mailbox", "_owner", "_session", "_store", "_view")
 
     def __init__(self, session: Session, asked: Matcher) -> None:
         selected = session.the_selected()
@@ -64,7 +71,33 @@ class _Searching:
         self._asked = asked
         self._view = selected.view
         self._mailbox = selected.mailbox.id
+        self._owner = selected.mailbox.owner
         self._store = session.service.store
+        self._indexed = False
+        """Whether most texts will have been kept."""
+
+    async def narrowed(self) -> list[range]:
+        """The numbers of those letters that can match, as far as can be said without a look at any of them."""
+        asked, view = self._asked, self._view
+        if not asked.looks or sum(map(len, asked.ranges)) <= _FEW:
+            return asked.ranges
+        clues = [look.clue for look in asked.looks if look.clue is not None]
+        answer = await self._store.search_candidates(self._owner, self._mailbox, list(dict.fromkeys(clues)))
+        if answer is None:
+            return asked.ranges
+        self._indexed = True
+        for look in asked.looks:
+            look.suspects = None if look.clue is None else answer.suspects(look.clue)
+        uids = asked.narrow()
+        if uids is None:
+            return asked.ranges
+        numbers: list[int] = []
+        for at in range(0, len(uids), _NUMBERS):
+            numbers += numbers_of(uids[at : at + _NUMBERS], view)
+            await self._session.breathe()
+        behind = first_behind(answer.indexed, view)
+        del numbers[bisect_left(numbers, behind) :]
+        return list(runs_within(chain(numbers, range(behind, len(view) + 1)), asked.ranges))
 
     async def matching(self, ranges: list[range]) -> list[int]:
         """Which of these letters match; none that is gone (RFC 2180 4.3)."""
@@ -122,7 +155,8 @@ class _Searching:
     async def _with_letters(self, open: list[Candidate]) -> list[Candidate]:
         """Those candidates that the mailbox still has, with their letters."""
         uids = [Uid(candidate.uid) for candidate in open]
-        letters = await self._store.letters(self._mailbox, uids, answers=Need.BODY in self._asked.needs)
+        answers = Need.BODY in self._asked.needs and not self._indexed
+        letters = await self._store.letters(self._mailbox, uids, answers=answers)
         found = {letter.uid: letter for letter in letters}
         for candidate in open:
             candidate.letter = found.get(Uid(candidate.uid))
@@ -153,8 +187,12 @@ class _Searching:
         return await self._store.read(letter, 0, size)
 
     async def _body(self, letter: Letter) -> str:
-        text = await self._store.search_text(letter.message)
-        if text is None:
-            blob = await self._store.read(letter, len(letter.prefix), letter.blob_size)
-            text = body_text(blob, letter.parts)
-        return folded(text)
+        text = await self._store.search_text(self._owner, letter.message)
+        if text is not None:
+            return text
+        if not letter.parts:
+            found = await self._store.letters(self._mailbox, [letter.uid])
+            if not found:
+                raise Unreadable("it is gone")
+            (letter,) = found
+        return await read_body_text(self._store, letter, self._session.breathe)

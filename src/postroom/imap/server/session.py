@@ -13,9 +13,10 @@ import enum
 import ssl
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from postroom.accounts.directory import Directory
+from postroom.imap.server.views import Views
 from postroom.imap.view import View
 from postroom.net.limits import (
     IMAP_COMMAND_OCTETS,
@@ -27,8 +28,9 @@ from postroom.net.limits import (
 )
 from postroom.net.stream import DeadlineExpired, Stream
 from postroom.net.tls import LoginPolicy
+from postroom.store.changes import Recent, TakeRecent
 from postroom.store.interface import Store, StoreFault
-from postroom.store.values import Account, Entry, Mailbox, Recent, TakeRecent
+from postroom.store.values import Account, Entry, Mailbox
 
 _BREATH_SECONDS = 0.001
 """A loop over letters gives the other sessions their turn so often (docs/design.md, "Group commit")."""
@@ -59,6 +61,8 @@ class ImapService:
     max_message_size: int
     clock: Callable[[], float] = time.monotonic
     """Seconds, never going back."""
+    views: Views = field(default_factory=Views)
+    """What is kept of mailboxes; a worker's listeners may have the same."""
 
 
 @dataclass(slots=True)
@@ -129,11 +133,18 @@ class Session:
         assert self.selected is not None
         return self.selected
 
+    @property
+    def by(self) -> str:
+        """Who this is, for letters' stories: the login and the session."""
+        return f"{self.the_account().address} {self.service.protocol}-{self.id}"
+
     def deselect(self) -> None:
         """Leave the selected mailbox, if there is one; nothing is expunged."""
-        if self.selected is not None:
-            self.selected.stop_watching()
+        selected = self.selected
+        if selected is not None:
+            selected.stop_watching()
             self.selected = None
+            self.service.views.keep(selected.mailbox.id, selected.mailbox.uid_validity, selected.view)
 
     @property
     def may_login(self) -> bool:

@@ -5,20 +5,13 @@ from __future__ import annotations
 from postroom.net.limits import ALIAS_TARGETS
 from postroom.store.apply.leaving import bury_all
 from postroom.store.apply.mailboxes import add_mailbox
-from postroom.store.index import fetch_all
-from postroom.store.ledger import Ledger
-from postroom.store.names import is_account_name
-from postroom.store.usage import domain_of
-from postroom.store.values import (
-    FIRST_MAILBOXES,
-    Account,
-    AccountId,
+from postroom.store.changes import (
+    AS_IT_IS,
     AddAccount,
     AddAlias,
     Done,
     LimitAccount,
     LimitDomain,
-    MailboxId,
     Reason,
     Refused,
     RemoveAccount,
@@ -26,6 +19,11 @@ from postroom.store.values import (
     SwitchAccount,
     TellAccount,
 )
+from postroom.store.index import fetch_all
+from postroom.store.ledger import Ledger
+from postroom.store.names import is_account_name
+from postroom.store.usage import domain_of
+from postroom.store.values import FIRST_MAILBOXES, Account, AccountId, MailboxId
 
 __all__ = ["add", "add_alias", "limit", "limit_domain", "remove", "remove_alias", "switch", "tell"]
 
@@ -73,7 +71,7 @@ def remove(ledger: Ledger, change: RemoveAccount) -> Done | Refused:
     for (number,) in fetch_all(ledger.connection, "SELECT id FROM mailboxes WHERE owner = ?", one):
         mailbox = ledger.mailbox(MailboxId(number))
         assert mailbox is not None, "it was found in this transaction"
-        bury_all(ledger, mailbox)
+        bury_all(ledger, mailbox, change.by)
     ledger.flush()
     run("INSERT INTO removed_accounts VALUES (?, ?, ?)", (account, change.address, ledger.now)).fetchall()
     for table, column in (("subscriptions", "account"), ("threads", "account"), ("seen", "accessor")):
@@ -89,19 +87,28 @@ def limit(ledger: Ledger, change: LimitAccount) -> Done | Refused:
     account = _find(ledger, change.address)
     if account is None:
         return Refused(Reason.NO_SUCH_ACCOUNT)
-    sql = "UPDATE accounts SET max_octets = ?, max_letters = ? WHERE id = ?"
+    sql = f"UPDATE accounts SET {_limited('?1', '?2')} WHERE id = ?3"
     ledger.connection.execute(sql, (change.octets, change.letters, account)).fetchall()
+    ledger.usages.limited()
     return Done()
 
 
 def limit_domain(ledger: Ledger, change: LimitDomain) -> Done:
     """What all accounts of a domain may keep together; its first account may still have to come."""
-    ledger.connection.execute(
-        """INSERT INTO domains VALUES (?1, 0, 0, ?2, ?3)
-        ON CONFLICT (name) DO UPDATE SET max_octets = ?2, max_letters = ?3""",
-        (change.domain, change.octets, change.letters),
-    ).fetchall()
+    run = ledger.connection.execute
+    run("INSERT OR IGNORE INTO domains VALUES (?, 0, 0, NULL, NULL)", (change.domain,)).fetchall()
+    sql = f"UPDATE domains SET {_limited('?1', '?2')} WHERE name = ?3"
+    run(sql, (change.octets, change.letters, change.domain)).fetchall()
+    ledger.usages.limited()
     return Done()
+
+
+def _limited(octets: str, letters: str) -> str:
+    """SQL that sets both limits, where they aren't to stay as they are."""
+    return (
+        f"max_octets = CASE {octets} WHEN {AS_IT_IS} THEN max_octets ELSE {octets} END,"
+        f" max_letters = CASE {letters} WHEN {AS_IT_IS} THEN max_letters ELSE {letters} END"
+    )
 
 
 def tell(ledger: Ledger, change: TellAccount) -> Done:

@@ -10,14 +10,10 @@ from typing import Any, Final
 import apsw
 
 from postroom.net.log import event
-from postroom.store.apply import accounts, flags, leaving, letters, mailboxes
+from postroom.store.apply import accounts, compaction, flags, keeping, leaving, letters, mailboxes
+from postroom.store.apply.keeping import BeginKeeping, ForgetReplies, Key
 from postroom.store.apply.letters import FileLetter
-from postroom.store.faults import is_of_the_ground, sqlite_fault
-from postroom.store.index import BUSY_MILLISECONDS
-from postroom.store.interface import StorageFull, StoreFault
-from postroom.store.ledger import Ledger
-from postroom.store.values import (
-    NO_QUOTAS,
+from postroom.store.changes import (
     AddAccount,
     AddAlias,
     Answer,
@@ -27,28 +23,46 @@ from postroom.store.values import (
     Copy,
     CreateMailbox,
     DeleteMailbox,
+    DropLetters,
     Expunge,
     Filed,
+    ForgetSegments,
     LimitAccount,
     LimitDomain,
-    MailboxId,
-    Quotas,
+    MoveLetters,
     Refused,
     RemoveAccount,
     RemoveAlias,
     RenameMailbox,
+    RetireSegments,
     SetFlags,
     Subscribe,
+    Sweep,
     SwitchAccount,
     TakeRecent,
     TellAccount,
 )
+from postroom.store.faults import is_of_the_ground, sqlite_fault
+from postroom.store.index import BUSY_MILLISECONDS
+from postroom.store.interface import StorageFull, StoreFault
+from postroom.store.ledger import Ledger
+from postroom.store.values import NO_QUOTAS, MailboxId, Quotas
+from postroom.store.writer.wire import Piece, write_reply
 
-__all__ = ["APPLY", "Applied", "Op", "Reply", "apply", "begin", "transact"]
+__all__ = ["APPLY", "Applied", "Kept", "Op", "Reply", "apply", "begin", "transact"]
 
 _log = logging.getLogger("postroom.store")
 
-Op = FileLetter | Change
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An op whose reply is kept with what it did, until who asked has heard it (`apply.keeping`)."""
+
+    op: FileLetter | Change
+    key: Key
+
+
+Op = FileLetter | Change | Kept | BeginKeeping | ForgetReplies
 """What can be asked of the index."""
 Reply = Answer | tuple[Filed | Refused, ...]
 """`FileLetter` is answered by a tuple, a change as `values` has it."""
@@ -58,7 +72,8 @@ Reply = Answer | tuple[Filed | Refused, ...]
 class Applied:
     """What came of a batch: a reply or a fault for each op, in order, and who must hear of it."""
 
-    replies: list[Reply | StoreFault] = field(default_factory=list)
+    replies: list[Reply | Piece | StoreFault] = field(default_factory=list)
+    """A kept op's is given as it goes to who asked."""
     mailboxes: set[MailboxId] = field(default_factory=set)
     accounts: bool = False
 
@@ -95,7 +110,7 @@ def transact(connection: apsw.Connection, ops: Sequence[Op], now: int, quotas: Q
             event(_log, logging.ERROR, "store.index", trace=trace, changes=len(ops), reason=fault)
             return Applied([fault] * len(ops))
         if len(ops) == 1:
-            event(_log, logging.ERROR, "store.change", trace=error, change=type(ops[0]).__name__)
+            event(_log, logging.ERROR, "store.change", trace=error, change=_name(ops[0]))
             return Applied([StoreFault("a change that can't be made")])
     applied = Applied()
     for op in ops:
@@ -106,14 +121,21 @@ def transact(connection: apsw.Connection, ops: Sequence[Op], now: int, quotas: Q
     return applied
 
 
+def _name(op: Op) -> str:
+    return type(op.op if isinstance(op, Kept) else op).__name__
+
+
 def apply(connection: apsw.Connection, ops: Sequence[Op], now: int, quotas: Quotas = NO_QUOTAS) -> Applied:
     """The same, all or nothing. Raises whatever stops one of them, after nothing was done."""
     if not connection.in_transaction:
         connection.execute("BEGIN IMMEDIATE").fetchall()
     try:
         ledger = Ledger(connection, now, quotas)
-        replies: list[Reply | StoreFault] = [APPLY[type(op)](ledger, op) for op in ops]
+        replies = [APPLY[type(op)](ledger, op) for op in ops]
         ledger.flush()
+        kept = [(op.key, reply) for op, reply in zip(ops, replies, strict=True) if type(op) is Kept]
+        if kept:
+            keeping.keep(connection, kept)
         connection.execute("COMMIT").fetchall()
     except BaseException:
         if connection.in_transaction:
@@ -122,7 +144,11 @@ def apply(connection: apsw.Connection, ops: Sequence[Op], now: int, quotas: Quot
     return Applied(replies, ledger.touched, ledger.accounts)
 
 
-APPLY: Final[Mapping[type[Any], Callable[[Ledger, Any], Reply]]] = {
+def _kept(ledger: Ledger, kept: Kept) -> Piece:
+    return write_reply(APPLY[type(kept.op)](ledger, kept.op))
+
+
+APPLY: Final[Mapping[type[Any], Callable[[Ledger, Any], Any]]] = {
     FileLetter: letters.file_letter,
     SetFlags: flags.set_flags,
     TakeRecent: flags.take_recent,
@@ -142,5 +168,13 @@ APPLY: Final[Mapping[type[Any], Callable[[Ledger, Any], Reply]]] = {
     TellAccount: accounts.tell,
     AddAlias: accounts.add_alias,
     RemoveAlias: accounts.remove_alias,
+    Sweep: compaction.sweep,
+    DropLetters: compaction.drop_letters,
+    MoveLetters: compaction.move_letters,
+    RetireSegments: compaction.retire,
+    ForgetSegments: compaction.forget,
+    Kept: _kept,
+    BeginKeeping: keeping.begin_keeping,
+    ForgetReplies: keeping.forget_replies,
 }
-"""What makes each op's rows."""
+"""What makes each op's rows, and gives its reply."""

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
+from postroom.store.changes import FlagsSet, How, Reason, Recent, Refused, SetFlags, TakeRecent
 from postroom.store.index import fetch_all
 from postroom.store.keywords import TooManyKeywords, change_keywords
 from postroom.store.ledger import Ledger
 from postroom.store.stories import append, write_happening
-from postroom.store.values import (
-    FlagsSet,
-    How,
-    ModSeq,
-    Reason,
-    Recent,
-    Refused,
-    SetFlags,
-    TakeRecent,
-    Uid,
-)
+from postroom.store.values import ModSeq, Uid
 
 __all__ = ["set_flags", "take_recent"]
 
-_READ = """SELECT uid, flags, keywords, modseq FROM entries WHERE mailbox = ?
+_READ = """SELECT uid, flags, keywords, modseq, message FROM entries WHERE mailbox = ?
  AND uid IN (SELECT value FROM json_each(?)) ORDER BY uid"""
 _WRITE = """UPDATE entries SET flags = ?, keywords = ?, modseq = ? WHERE mailbox = ?
  AND uid IN (SELECT value FROM json_each(?))"""
@@ -44,15 +35,17 @@ def set_flags(ledger: Ledger, change: SetFlags) -> FlagsSet | Refused:
         modified = tuple([Uid(row[0]) for row in rows if row[3] > since])
         rows = [row for row in rows if row[3] <= since]
     try:
-        after = _after(change, ((flags, keywords) for _, flags, keywords, _ in rows))
+        after = _after(change, ((flags, keywords) for _, flags, keywords, _, _ in rows))
     except TooManyKeywords:
         return Refused(Reason.TOO_MANY)
     alike: dict[_Flags, list[int]] = {}
     moves = Counter[tuple[int, int]]()
-    for uid, flags, keywords, _ in rows:
+    touched: set[int] = set()
+    for uid, flags, keywords, _, message in rows:
         new = after[flags, keywords]
         if new != (flags, keywords):
             alike.setdefault(new, []).append(uid)
+            touched.add(message)
             moves[flags, new[0]] += 1
     if alike:
         modseq = mailbox.next_modseq()
@@ -61,13 +54,11 @@ def set_flags(ledger: Ledger, change: SetFlags) -> FlagsSet | Refused:
         for (flags, keywords), uids in alike.items():
             bound = (flags, keywords, modseq, change.mailbox, json.dumps(uids))
             ledger.connection.execute(_WRITE, bound).fetchall()
-        _tell(ledger, change, mailbox.name, [uid for uids in alike.values() for uid in uids])
+        _tell(ledger, change, mailbox.name, touched)
     return FlagsSet(ModSeq(mailbox.highest_modseq), modified)
 
 
-def _tell(ledger: Ledger, change: SetFlags, mailbox: str, uids: Sequence[int]) -> None:
-    sql = "SELECT message FROM entries WHERE mailbox = ? AND uid IN (SELECT value FROM json_each(?))"
-    messages = {m for (m,) in fetch_all(ledger.connection, sql, (change.mailbox, json.dumps(uids)))}
+def _tell(ledger: Ledger, change: SetFlags, mailbox: str, messages: Iterable[int]) -> None:
     named = [f"\\{flag.name.capitalize()}" for flag in change.flags if flag.name]
     detail = f"{mailbox} {change.how.value} ({' '.join([*named, *change.keywords])})"
     append(ledger.connection, messages, write_happening(ledger.now, "flags", change.by, detail))

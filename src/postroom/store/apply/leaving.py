@@ -6,10 +6,11 @@ import enum
 import json
 from collections.abc import Sequence
 
+from postroom.store.changes import Expunge, Expunged, Reason, Refused
 from postroom.store.index import fetch_all
 from postroom.store.ledger import Counters, Ledger
 from postroom.store.stories import append, write_happening
-from postroom.store.values import Expunge, Expunged, Flag, ModSeq, Reason, Refused, Uid
+from postroom.store.values import Flag, ModSeq, Uid
 
 __all__ = ["Why", "bury_all", "expunge", "take_away"]
 
@@ -44,6 +45,8 @@ def expunge(ledger: Ledger, change: Expunge) -> Expunged | Refused:
     if uids:
         sql += _THESE
     rows = fetch_all(ledger.connection, f"{sql} ORDER BY uid", (change.mailbox, *uids))
+    if not rows:
+        return Expunged(ModSeq(mailbox.highest_modseq), ())
     _tell(ledger, mailbox, "expunged", change.by, _THESE, json.dumps([row[0] for row in rows]))
     take_away(ledger, mailbox, rows)
     return Expunged(ModSeq(mailbox.highest_modseq), tuple([Uid(row[0]) for row in rows]))

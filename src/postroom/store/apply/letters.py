@@ -10,23 +10,14 @@ from dataclasses import dataclass
 from postroom.message.structure import PARSER, Facts
 from postroom.net.limits import THREAD_REFERENCES
 from postroom.store.apply.leaving import Why, take_away
-from postroom.store.index import fetch_all
+from postroom.store.changes import BringBack, Copy, Filed, Reason, Refused, Target
+from postroom.store.check.threads import thread_hashes
+from postroom.store.index import fetch_all, fetch_one
 from postroom.store.keywords import TooManyKeywords, pack_keywords
 from postroom.store.ledger import Counters, Ledger
 from postroom.store.stories import append, write_happening
-from postroom.store.values import (
-    BringBack,
-    Copy,
-    Filed,
-    Flag,
-    MailboxId,
-    Place,
-    Reason,
-    Refused,
-    Target,
-    Uid,
-    UidValidity,
-)
+from postroom.store.usage import without_room
+from postroom.store.values import Flag, MailboxId, Place, Uid, UidValidity
 
 __all__ = [
     "FileLetter",
@@ -59,11 +50,19 @@ class FileLetter:
 
 def file_letter(ledger: Ledger, letter: FileLetter) -> tuple[Filed | Refused, ...]:
     """One row for the letter, an entry for each target whose mailbox is there; none where one has no room."""
-    ready = [_check(ledger, target, letter.place.size) for target in letter.targets]
-    if Refused(Reason.OVER_QUOTA) in ready:
-        return tuple([each if isinstance(each, Refused) else Refused(Reason.TOGETHER) for each in ready])
+    ready = [_check(ledger, target) for target in letter.targets]
     if not any(isinstance(each, str) for each in ready):
         return tuple([each for each in ready if isinstance(each, Refused)])
+    full = _full(ledger, letter, ready)
+    if any(full.values()):
+        return tuple(
+            [
+                each
+                if isinstance(each, Refused)
+                else Refused(Reason.OVER_QUOTA if full[number] else Reason.TOGETHER)
+                for number, each in enumerate(ready)
+            ]
+        )
     message = ledger.next_message()
     hashes = _write(ledger, letter, message)
     return tuple(
@@ -74,15 +73,23 @@ def file_letter(ledger: Ledger, letter: FileLetter) -> tuple[Filed | Refused, ..
     )
 
 
-def _check(ledger: Ledger, target: Target, size: int) -> str | Refused:
+def _full(ledger: Ledger, letter: FileLetter, ready: Sequence[str | Refused]) -> dict[int, bool]:
+    """By the numbers of the targets that can be filed in: whether the quota has no room for what comes there."""
+    wanted = {}
+    for number, (target, each) in enumerate(zip(letter.targets, ready, strict=True)):
+        mailbox = ledger.mailbox(target.mailbox)
+        if mailbox is not None and not isinstance(each, Refused):
+            wanted[number] = mailbox.use, letter.place.size + len(target.prefix)
+    return dict(zip(wanted, without_room(list(wanted.values())), strict=True))
+
+
+def _check(ledger: Ledger, target: Target) -> str | Refused:
     """The target's packed keywords, or why nothing can be filed there."""
     mailbox = ledger.mailbox(target.mailbox)
     if mailbox is None:
         return Refused(Reason.NO_SUCH_MAILBOX)
     if not mailbox.has_room(1):
         return Refused(Reason.TOO_MANY)
-    if not mailbox.use.has_room(size + len(target.prefix)):
-        return Refused(Reason.OVER_QUOTA)
     try:
         return pack_keywords(target.keywords) if target.keywords else ""
     except TooManyKeywords:
@@ -159,17 +166,15 @@ Source = tuple[int, int, int, str, int, int, int, int, bytes]
 
 
 def copy(ledger: Ledger, change: Copy) -> Filed | Refused:
-    """Copies in the order of their UIDs (RFC 9051 6.4.7), and with `move` their originals away (RFC 6851). A move
-    within an account needs no room in its quota."""
+    """Copies in the order of their UIDs (RFC 9051 6.4.7), and with `move` their originals away (RFC 6851)."""
     source, target = ledger.mailbox(change.source), ledger.mailbox(change.target)
     if source is None or target is None:
         return Refused(Reason.NO_SUCH_MAILBOX)
     ledger.flush()
     rows: list[Source] = fetch_all(ledger.connection, _CHOSEN, (change.source, json.dumps(change.uids)))
-    stays = change.move and source.owner == target.owner
-    if not stays and not target.use.has_room(sum([row[6] for row in rows]), len(rows)):
+    if not _fits(source, rows, target, move=change.move):
         return Refused(Reason.OVER_QUOTA)
-    filed = copy_entries(ledger, rows, target)
+    filed = copy_entries(ledger, _at_home(ledger, rows, source.owner, target), target)
     if isinstance(filed, Filed) and rows:
         what = "moved" if change.move else "copied"
         line = write_happening(ledger.now, what, change.by, f"{source.name} -> {target.name}")
@@ -177,6 +182,16 @@ def copy(ledger: Ledger, change: Copy) -> Filed | Refused:
         if change.move:
             take_away(ledger, source, [(row[0], row[2], row[6]) for row in rows], Why.MOVED)
     return filed
+
+
+def _fits(source: Counters, rows: Sequence[Source], target: Counters, *, move: bool) -> bool:
+    """Whether the quota has room. A move within an account needs none, one within a domain none in the domain's."""
+    if move and source.use is target.use:
+        return True
+    octets, letters = sum([row[6] for row in rows]), len(rows)
+    if move and source.use.domain is target.use.domain:
+        return target.use.own.has_room(octets, letters)
+    return target.use.has_room(octets, letters)
 
 
 _BURIED = f"SELECT {_COLUMNS} FROM tombstones WHERE mailbox = ? AND why = {int(Why.EXPUNGED)}"
@@ -213,12 +228,30 @@ def bring_back_these(
     """New entries for these tombstones of a mailbox."""
     # Who brings a letter back wants to see it: with \Deleted the next EXPUNGE would take it again.
     alive: list[Source] = [(*row[:2], row[2] & ~int(Flag.DELETED), *row[3:]) for row in rows]
-    filed = copy_entries(ledger, alive, target)
+    (owner,) = fetch_one(ledger.connection, _OWNER, (mailbox,)) or (target.owner,)
+    filed = copy_entries(ledger, _at_home(ledger, alive, owner, target), target)
     if isinstance(filed, Filed) and rows:
         ledger.connection.execute(_BROUGHT_BACK, (mailbox, json.dumps(filed.sources))).fetchall()
         line = write_happening(ledger.now, "restored", by, target.name)
         append(ledger.connection, {row[1] for row in rows}, line)
     return filed
+
+
+def _at_home(ledger: Ledger, rows: Sequence[Source], owner: int, target: Counters) -> Sequence[Source]:
+    """The same letters as `target`'s account threads them, where they come from another one: an account's threads
+    are its own (RFC 8474 5.2), and what answers these letters there is to be found with them."""
+    if owner == target.owner or not target.has_room(len(rows)):
+        return rows
+    numbers = json.dumps([row[1] for row in rows])
+    hashes = {
+        message: thread_hashes(message_id, refs)
+        for message, message_id, refs in fetch_all(ledger.connection, _REFERENCES, (numbers,))
+    }
+    return [(*row[:7], ledger.thread(target.owner, hashes[row[1]], row[1]), row[8]) for row in rows]
+
+
+_OWNER = "SELECT owner FROM mailboxes WHERE id = ?1 UNION ALL SELECT owner FROM deleted_mailboxes WHERE id = ?1"
+_REFERENCES = "SELECT id, message_id, refs FROM messages WHERE id IN (SELECT value FROM json_each(?))"
 
 
 def copy_entries(ledger: Ledger, rows: Sequence[Source], target: Counters) -> Filed | Refused:

@@ -5,29 +5,25 @@ from __future__ import annotations
 import secrets
 
 from postroom.net.limits import MAILBOXES_PER_ACCOUNT, SUBSCRIPTIONS_PER_ACCOUNT
-from postroom.store.apply.leaving import bury_all, take_away
+from postroom.store import reads
+from postroom.store.apply.leaving import Why, bury_all, take_away
 from postroom.store.apply.letters import all_entries, bring_back_these, buried_together, copy_entries
-from postroom.store.index import fetch_all
-from postroom.store.ledger import Ledger
-from postroom.store.names import canonical, is_mailbox_name, levels_above
-from postroom.store.values import (
-    INBOX,
-    SEPARATOR,
-    AccountId,
+from postroom.store.changes import (
     BringBackMailbox,
     CreateMailbox,
     DeleteMailbox,
     Done,
     Filed,
-    Mailbox,
-    MailboxId,
     Reason,
     Refused,
     RenameMailbox,
-    SpecialUse,
     Subscribe,
-    UidValidity,
 )
+from postroom.store.index import fetch_all
+from postroom.store.ledger import Ledger
+from postroom.store.names import canonical, is_mailbox_name, levels_above
+from postroom.store.stories import append, write_happening
+from postroom.store.values import INBOX, SEPARATOR, AccountId, Mailbox, MailboxId, SpecialUse, UidValidity
 
 __all__ = ["add_mailbox", "bring_back", "create", "delete", "rename", "subscribe"]
 
@@ -93,18 +89,26 @@ def bring_back(ledger: Ledger, change: BringBackMailbox) -> Mailbox | Refused:
     buried = buried_together(ledger, change.mailbox, modseq)
     if not ledger.usages.of(change.account).has_room(sum([each[6] for each in buried]), len(buried)):
         return Refused(Reason.OVER_QUOTA)
-    # What it was for, another may be for now.
-    sql = "SELECT 1 FROM mailboxes WHERE owner = ? AND special_use = ?"
-    taken = use is None or ledger.connection.execute(sql, (change.account, use)).fetchone()
-    made = create(ledger, CreateMailbox(change.account, change.name, None if taken else SpecialUse(use)))
+    there = reads.mailbox(ledger.connection, change.account, change.name) if change.join else None
+    made = there or _anew(ledger, change, use)
     if isinstance(made, Refused):
         return made
     target = ledger.mailbox(made.id)
-    assert target is not None, "it was made in this transaction"
+    assert target is not None, "it was found or made in this transaction"
+    if not target.has_room(len(buried)):
+        return Refused(Reason.TOO_MANY)
     bring_back_these(ledger, change.mailbox, buried, target, change.by)
     sql = "UPDATE deleted_mailboxes SET restored = 1 WHERE id = ?"
     ledger.connection.execute(sql, (change.mailbox,)).fetchall()
     return made
+
+
+def _anew(ledger: Ledger, change: BringBackMailbox, use: str | None) -> Mailbox | Refused:
+    # What it was for, another may be for now.
+    sql = "SELECT 1 FROM mailboxes WHERE owner = ? AND special_use = ?"
+    if use is not None and ledger.connection.execute(sql, (change.account, use)).fetchone() is not None:
+        use = None
+    return create(ledger, CreateMailbox(change.account, change.name, None if use is None else SpecialUse(use)))
 
 
 def rename(ledger: Ledger, change: RenameMailbox) -> Done | Refused:
@@ -118,7 +122,7 @@ def rename(ledger: Ledger, change: RenameMailbox) -> Done | Refused:
     if _find(ledger, account, new) is not None:
         return Refused(Reason.MAILBOX_EXISTS)
     if name == INBOX:
-        return _empty_inbox(ledger, account, found, new)
+        return _empty_inbox(ledger, change, found, new)
     if new.startswith(name + SEPARATOR):
         # A mailbox can't be its own superior.
         return Refused(Reason.BAD_NAME)
@@ -142,7 +146,8 @@ def rename(ledger: Ledger, change: RenameMailbox) -> Done | Refused:
     return Done()
 
 
-def _empty_inbox(ledger: Ledger, account: AccountId, found: MailboxId, new: str) -> Done | Refused:
+def _empty_inbox(ledger: Ledger, change: RenameMailbox, found: MailboxId, new: str) -> Done | Refused:
+    account = change.account
     missing = _missing_above(ledger, account, new)
     if not _room(ledger, account, len(missing) + 1):
         return Refused(Reason.TOO_MANY)
@@ -153,7 +158,12 @@ def _empty_inbox(ledger: Ledger, account: AccountId, found: MailboxId, new: str)
     rows = all_entries(ledger, found)
     filed = copy_entries(ledger, rows, target)
     assert isinstance(filed, Filed), "a new mailbox has room for as many as another holds"
-    take_away(ledger, inbox, [(row[0], row[2], row[6]) for row in rows])
+    append(
+        ledger.connection,
+        {row[1] for row in rows},
+        write_happening(ledger.now, "moved", change.by, f"{inbox.name} -> {target.name}"),
+    )
+    take_away(ledger, inbox, [(row[0], row[2], row[6]) for row in rows], Why.MOVED)
     return Done()
 
 

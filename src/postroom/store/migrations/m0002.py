@@ -27,7 +27,9 @@ CREATE TABLE domains (               -- of accounts; made with the first one
     max_octets INTEGER,
     max_letters INTEGER
 ) STRICT, WITHOUT ROWID;
-INSERT INTO domains SELECT substr(address, instr(address, '@') + 1), sum(octets), sum(letters), NULL, NULL
+INSERT INTO domains SELECT
+    CASE instr(address, '@') WHEN 0 THEN '' ELSE substr(address, instr(address, '@') + 1) END,
+    sum(octets), sum(letters), NULL, NULL
     FROM accounts GROUP BY 1;
 
 CREATE TABLE removed_accounts (      -- while letters of theirs may be brought back

@@ -1,0 +1,1 @@
+"""`postroom backup`: a copy that is consistent while the server runs."""

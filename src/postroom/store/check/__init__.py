@@ -1,0 +1,1 @@
+"""fsck: everything held against everything else; changes nothing."""

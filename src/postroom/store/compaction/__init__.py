@@ -1,0 +1,1 @@
+"""What goes when, and how its room is won back."""

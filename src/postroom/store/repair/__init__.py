@@ -1,0 +1,1 @@
+"""`fsck --repair`: what can be put right, put right."""

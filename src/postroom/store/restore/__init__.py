@@ -1,0 +1,1 @@
+"""`postroom restore`: a data directory, a mailbox or a letter back from a backup."""

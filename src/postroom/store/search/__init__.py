@@ -1,0 +1,1 @@
+"""The search index: one database for each account, made behind delivery."""
