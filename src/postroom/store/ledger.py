@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import apsw
 
 from postroom.store.index import fetch_one
+from postroom.store.letterrows import Row
 from postroom.store.usage import Usages, Use
 from postroom.store.values import NO_QUOTAS, Flag, MailboxId, Quotas, Uid
 
@@ -21,9 +22,6 @@ _SEEN, _DELETED = int(Flag.SEEN), int(Flag.DELETED)
 
 MAX_UID = 2**32 - 1
 """RFC 9051 2.3.1.1: unique identifiers are 32-bit."""
-
-Value = int | str | bytes | None
-Row = tuple[Value, ...]
 
 
 @dataclass(slots=True)

@@ -10,9 +10,10 @@ import pytest
 
 from postroom.net.limits import THREAD_REFERENCES
 from postroom.store.changes import BringBack, Copy, Expunge, Expunged, Filed, Target
-from postroom.store.check.threads import misthreaded, thread_hashes
+from postroom.store.check.threads import misthreaded
 from postroom.store.index import open_index
 from postroom.store.interface import Store
+from postroom.store.letterrows import thread_hashes
 from postroom.store.values import Uid
 from tests.store.damage import damage
 from tests.store.site import ALICE, BOB, Site, deliver, do, file, find, new_account, new_mailbox

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from postroom.message.structure import PARSER, Facts
+from postroom.message.structure import Facts
 from postroom.net.limits import THREAD_REFERENCES
 from postroom.store.apply.leaving import Why, take_away
 from postroom.store.changes import BringBack, Copy, Filed, Reason, Refused, Target
-from postroom.store.check.threads import thread_hashes
 from postroom.store.index import fetch_all, fetch_one
 from postroom.store.keywords import TooManyKeywords, pack_keywords
 from postroom.store.ledger import Counters, Ledger
+from postroom.store.letterrows import answers_row, letter_row, thread_hashes
 from postroom.store.stories import append, write_happening
 from postroom.store.usage import without_room
 from postroom.store.values import Flag, MailboxId, Place, Uid, UidValidity
@@ -98,36 +97,16 @@ def _check(ledger: Ledger, target: Target) -> str | Refused:
 
 def _write(ledger: Ledger, letter: FileLetter, message: int) -> tuple[int, ...]:
     """The letter's own rows; gives the hashes that thread it."""
-    facts, place = letter.facts, letter.place
-    references = facts.references
     ledger.add_message(
-        (
-            message,
-            place.segment,
-            place.offset,
-            place.size,
-            letter.email_id,
-            facts.crlf_size,
-            facts.header_size,
-            PARSER,
-            facts.sent,
-            facts.sent_zone,
-            facts.message_id,
-            struct.pack(f">{len(references)}q", *references),
-            facts.subject,
-            int(facts.is_reply),
-            facts.sender,
-            facts.to,
-            facts.cc,
-        ),
-        (message, facts.envelope, facts.bodystructure, facts.parts),
+        letter_row(message, letter.place, letter.email_id, letter.facts),
+        answers_row(message, letter.facts),
         (message, write_happening(ledger.now, "arrived", letter.by, letter.note)),
-        place.segment,
+        letter.place.segment,
         letter.end,
-        place.size,
+        letter.place.size,
     )
-    own = () if facts.message_id is None else (facts.message_id,)
-    return own + references[-THREAD_REFERENCES:]
+    own = () if letter.facts.message_id is None else (letter.facts.message_id,)
+    return own + letter.facts.references[-THREAD_REFERENCES:]
 
 
 def _file(

@@ -13,18 +13,17 @@ there.
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import apsw
 
-from postroom.net.limits import THREAD_REFERENCES
 from postroom.store.check.findings import Finding, capped, entry_name, problem
 from postroom.store.index import fetch_all, fetch_one
+from postroom.store.letterrows import thread_hashes
 
-__all__ = ["Misthreaded", "check_threads", "misthreaded", "thread_hashes"]
+__all__ = ["Misthreaded", "check_threads", "misthreaded"]
 
 _SLICE: Final = 500
 """Entries in memory at a time."""
@@ -40,13 +39,6 @@ class Misthreaded:
     message: int
     thread: int
     hashes: tuple[int, ...]
-
-
-def thread_hashes(message_id: int | None, refs: bytes) -> tuple[int, ...]:
-    """The Message-IDs that thread a letter, from its row: its own and the newest of those it refers to."""
-    count = min(len(refs) // 8, THREAD_REFERENCES)
-    references = struct.unpack(f">{count}q", refs[len(refs) - 8 * count :])
-    return references if message_id is None else (message_id, *references)
 
 
 def check_threads(connection: apsw.Connection) -> Iterator[Finding]:

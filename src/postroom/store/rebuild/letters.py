@@ -15,11 +15,11 @@ from typing import Any, Final
 import apsw
 
 from postroom.message.structure import parse
-from postroom.store.check.threads import thread_hashes
 from postroom.store.index import fetch_all
 from postroom.store.ledger import Ledger
+from postroom.store.letterrows import answers_row, letter_row, references_of, thread_hashes
 from postroom.store.rebuild.places import Letter, Placed, Places
-from postroom.store.repair.answers import answers_row, letter_row, octets_at, references_of
+from postroom.store.repair.answers import octets_at
 from postroom.store.repair.bench import transaction
 from postroom.store.stories import write_happening
 from postroom.store.values import Place

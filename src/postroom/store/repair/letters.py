@@ -12,8 +12,9 @@ from postroom.store.apply.compaction import HOLDERS, UNHELD
 from postroom.store.check.findings import Finding, letter_name, problem
 from postroom.store.check.rows import without
 from postroom.store.index import fetch_all, fetch_one
+from postroom.store.letterrows import LEARNED, answers_row, learned, letter_row
 from postroom.store.rebuild.scan import Found, scan_segment, segment_files
-from postroom.store.repair.answers import LEARNED, answers_row, learned, letter_row, octets_at, record_facts
+from postroom.store.repair.answers import octets_at, record_facts
 from postroom.store.repair.bench import Bench, repaired, transaction
 from postroom.store.stories import write_happening
 from postroom.store.values import Place

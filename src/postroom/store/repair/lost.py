@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from postroom.store.check.findings import Finding
-from postroom.store.check.threads import thread_hashes
 from postroom.store.index import fetch_all
+from postroom.store.letterrows import thread_hashes
 from postroom.store.rebuild.homes import RECOVERED, Homes
 from postroom.store.rebuild.places import good_keywords
 from postroom.store.records import DeliveredTo, DeliveryFacts
