@@ -266,7 +266,7 @@ def starts(site: Site) -> dict[str, float]:
     return {"start after a clean stop, s": clean, "start after kill -9, s": site.start()}
 
 
-def questions(site: Site, size: int, rounds: int) -> dict[str, float]:
+def questions(site: Site, size: int, rounds: int, *, indexed: bool) -> dict[str, float]:
     """What a session asks of a mailbox of so many letters."""
     dice, worker = random.Random(size), site.pid("worker-0")
     with site.imap() as client:
@@ -292,8 +292,9 @@ def questions(site: Site, size: int, rounds: int) -> dict[str, float]:
         row["FETCH of 50, ms"] = timed(rounds * 4, fetch)
         row["STORE of one flag, ms"] = timed(
             rounds * 4, lambda: client.ok(f"STORE {dice.randrange(1, have + 1)} FLAGS ({dice.choice((FLAGGED, SEEN))})"))
-        row["SEARCH for a rare word, ms"] = timed(rounds, lambda: search(RARE, len(RARE_NUMBERS)))
-        row["SEARCH for an absent word, ms"] = timed(rounds, lambda: search(ABSENT, 0))
+        if indexed:
+            row["SEARCH for a rare word, ms"] = timed(rounds, lambda: search(RARE, len(RARE_NUMBERS)))
+            row["SEARCH for an absent word, ms"] = timed(rounds, lambda: search(ABSENT, 0))
     return row | {"worker, MB": pss, "worker, private MB": private, "with it selected, MB": with_pss,
                   "with it selected, private MB": with_private,
                   "octets a letter of it": (with_private - private) * 2**20 / size}
@@ -313,7 +314,7 @@ def letters_curve(a: argparse.Namespace) -> dict[str, dict[str, float]]:
             have = size
             note(f"{size:,} letters: loaded in {took['load']:.0f} s, indexed in {took['index']:.0f} s")
             row = starts(site)
-            row |= questions(site, size, a.rounds)
+            row |= questions(site, size, a.rounds, indexed=not a.no_index)
             row["accept, 20 at a time, a second"], row["accept, p99 ms"] = accept(site, [ALICE], a.accept)
             site.stop()
             row["index.db, MB"] = (site.root / "index.db").stat().st_size / 2**20
@@ -333,7 +334,7 @@ def accounts_curve(a: argparse.Namespace) -> dict[str, dict[str, float]]:
             asyncio.run(load_accounts(site, range(have, count)))
             have = count
             note(f"{count:,} accounts")
-            row = starts(site) | questions(site, 1000, a.rounds)
+            row = starts(site) | questions(site, 1000, a.rounds, indexed=not a.no_index)
             row.pop("octets a letter of it")
             names = [f"user{number}@example.test" for number in range(count)]
             random.Random(count).shuffle(names)
@@ -370,7 +371,7 @@ def main() -> None:
     ap.add_argument("--json")
     ap.add_argument("--rounds", type=int, default=5)
     ap.add_argument("--accept", type=int, default=2000, help="letters of each accept row")
-    ap.add_argument("--no-index", action="store_true", help="leave the search index to the server")
+    ap.add_argument("--no-index", action="store_true", help="leave the search index to the server: no SEARCH")
     ap.add_argument("--keep", action="store_true", help="leave the data")
     a = ap.parse_args()
     machine = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"

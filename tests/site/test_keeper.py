@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from postroom.config import Config, parse
-from postroom.site import keeper as module
-from postroom.site.keeper import KEEPER_SYNC_SECONDS, sync_seconds, wants_keeper
+from postroom.site import form as module
+from postroom.site.form import KEEPER_SYNC_SECONDS, sync_seconds, wants_keeper
 from tests.house import ALICE, House
 
 

@@ -8,7 +8,7 @@ from postroom.cli.main import config_option, read_config
 from postroom.config import ConfigError
 from postroom.site.pairs import check_pairs
 from postroom.site.prepare import check_engines
-from postroom.site.services import SERVED
+from postroom.site.served import SERVED
 
 
 @click.command("check-config")

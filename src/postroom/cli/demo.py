@@ -17,7 +17,7 @@ from postroom.cli.serve import LEVELS, run_site
 from postroom.net.supervisor import Bound
 from postroom.site.demo import Demo, make_demo
 from postroom.site.office import OfficeClosed
-from postroom.site.services import SERVED
+from postroom.site.served import SERVED
 
 
 @click.command()

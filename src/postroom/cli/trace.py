@@ -15,7 +15,7 @@ from postroom.net.conversation import Record
 from postroom.net.figure import two_columns
 from postroom.net.ipc import Json, Peer, Unreachable
 from postroom.site.places import Places
-from postroom.site.services import SERVED
+from postroom.site.served import SERVED
 
 _LEAST_WIDTH = 60
 

@@ -16,7 +16,7 @@ from postroom.config import Config, load
 from postroom.intake.accept import Intake
 from postroom.intake.envelope import Accepted, Envelope, Origin, Recipient
 from postroom.site.office import Office, open_office
-from postroom.site.services import SERVED
+from postroom.site.served import SERVED
 from postroom.smtp.grammar import read_address
 from postroom.store.changes import AddAccount
 from postroom.store.values import Account

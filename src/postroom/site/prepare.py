@@ -17,7 +17,7 @@ from postroom.site.pairs import check_pairs, pair
 from postroom.site.places import Places
 from postroom.store.index import OlderSchema
 from postroom.store.interface import StoreFault
-from postroom.store.restore.whole import RESTORING
+from postroom.store.restore.mark import RESTORING
 from postroom.store.upgrade.migrating import migrate
 from postroom.store.upgrade.whole import Upgraded, schemas
 

@@ -12,11 +12,11 @@ from functools import partial
 from postroom.config import Config, HostPort
 from postroom.net.log import event
 from postroom.net.supervisor import Bound, Role, Supervisor, bind
-from postroom.site.keeper import wants_keeper
+from postroom.site.form import wants_keeper
 from postroom.site.lock import ServerLock
 from postroom.site.places import Places
 from postroom.site.prepare import prepare
-from postroom.site.services import SERVED
+from postroom.site.served import SERVED
 
 _logger = logging.getLogger("postroom.site")
 

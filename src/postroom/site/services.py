@@ -1,12 +1,11 @@
-"""Which protocol is spoken by which server, with which settings: the table that a worker opens its doors by."""
+"""Which protocol is spoken by which server, with which settings."""
 
 from __future__ import annotations
 
 import functools
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Final
 
 import postroom.imap.server.server
 import postroom.pop3.server
@@ -21,38 +20,11 @@ from postroom.net.tls import LoginPolicy, server_context
 from postroom.pop3.session import Pop3Service
 from postroom.site.pairs import further_pairs, pair
 from postroom.site.places import Places
+from postroom.site.served import SERVED
 from postroom.smtp.session import Role, SmtpService
 from postroom.store.interface import Store
 
 Handler = Callable[[Stream], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """One protocol of [listen]. `busy` is what a connection hears that is one too many."""
-
-    implicit_tls: bool
-    alpn: str
-    busy: bytes
-    login_first: bool = True
-    """Nothing is done here for strangers."""
-
-
-_SMTP_BUSY: Final = b"421 4.7.0 Too many connections, try again later\r\n"
-_POP3_BUSY: Final = b"-ERR [SYS/TEMP] Too many connections, try again later\r\n"
-_IMAP_BUSY: Final = b"* BYE [UNAVAILABLE] Too many connections, try again later\r\n"
-
-SERVED: Final[Mapping[str, Served]] = {
-    "smtp": Served(False, "smtp", _SMTP_BUSY, login_first=False),
-    "submission": Served(False, "smtp", _SMTP_BUSY),
-    "submissions": Served(True, "smtp", _SMTP_BUSY),
-    "pop3": Served(False, "pop3", _POP3_BUSY),
-    "pop3s": Served(True, "pop3", _POP3_BUSY),
-    "imap": Served(False, "imap", _IMAP_BUSY),
-    "imaps": Served(True, "imap", _IMAP_BUSY),
-}
-"""By [listen]'s names, in the order of the settings card. Other names of `config.Listen` are accepted, and
-told of at the start, but this version does not serve it."""
 
 
 def context(config: Config, protocol: str) -> ssl.SSLContext:

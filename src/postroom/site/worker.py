@@ -19,7 +19,8 @@ from postroom.net.log import event
 from postroom.site.control import handlers
 from postroom.site.places import Places
 from postroom.site.quotas import quotas
-from postroom.site.services import SERVED, Services, context
+from postroom.site.served import SERVED
+from postroom.site.services import Services, context
 from postroom.store.sqlite import open_store
 
 _logger = logging.getLogger("postroom.worker")

@@ -14,7 +14,8 @@ from postroom.store.index import open_index
 from postroom.store.interface import Store
 from postroom.store.restore import rows as restorerows
 from postroom.store.restore import whole as restore_module
-from postroom.store.restore.whole import RESTORING, check_empty
+from postroom.store.restore.mark import RESTORING
+from postroom.store.restore.whole import check_empty
 from postroom.store.values import Flag, Uid
 from tests.store.backups import BOB, NOW, Backed, account, flipped, letter
 from tests.store.earlier import EARLIER, make_earlier, rows

@@ -22,6 +22,7 @@ from postroom.store.backup.segments import restore_segment
 from postroom.store.check.findings import Severity
 from postroom.store.check.whole import check
 from postroom.store.index import fetch_all, newest_schema, open_index
+from postroom.store.restore.mark import RESTORING
 from postroom.store.restore.rows import make_another
 from postroom.store.segments import segment_name, sync_folder
 from postroom.store.upgrade.snapshots import (
@@ -33,10 +34,8 @@ from postroom.store.upgrade.snapshots import (
     write_document,
 )
 
-__all__ = ["RESTORING", "Restored", "check_empty", "restore"]
+__all__ = ["Restored", "check_empty", "restore"]
 
-RESTORING: Final = "restoring"
-"""The file that says that a data directory isn't whole yet."""
 _HARMLESS: Final = frozenset(("lost+found", "run"))
 """May be in a data directory that counts as empty."""
 Progress = Callable[[str, int, int], None]
