@@ -10,6 +10,7 @@ import os
 from types import TracebackType
 
 from postroom.site.places import Places
+from postroom.store.lock import is_locked
 
 
 class ServerRuns(Exception):
@@ -42,14 +43,4 @@ class ServerLock:
 
 def server_runs(places: Places) -> bool:
     """Whether a server has this data directory now."""
-    try:
-        descriptor = os.open(places.pid, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    return is_locked(places.pid)

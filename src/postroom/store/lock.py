@@ -14,7 +14,7 @@ from pathlib import Path
 from postroom.net.limits import WRITE_LOCK_SECONDS
 from postroom.store.interface import StoreFault
 
-__all__ = ["RETRY_SECONDS", "WriteLock"]
+__all__ = ["RETRY_SECONDS", "WriteLock", "is_locked"]
 
 RETRY_SECONDS = 0.001
 """Between two tries. A commit takes about as long, and uvloop's timers have whole milliseconds: with less, workers
@@ -51,3 +51,18 @@ class WriteLock:
     def close(self) -> None:
         """Give it back for good."""
         os.close(self._descriptor)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether some process holds an exclusive flock on this file; False where there is none. Raises OSError."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from postroom.net.limits import SEGMENT_AHEAD_BATCH, SEGMENT_AHEAD_OCTETS, SEGMENT_OCTETS
 from postroom.store.faults import os_fault
+from postroom.store.lock import is_locked
 from postroom.store.records import SEGMENT_HEADER_OCTETS, write_segment_header
 
 __all__ = ["Segment", "Segments", "being_written", "segment_name", "sync_folder"]
@@ -193,17 +194,7 @@ class Segments:
 
 def being_written(path: Path) -> bool:
     """Whether some process may still append to this segment; False where there is none. Raises OSError."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    return is_locked(path)
 
 
 def sync_folder(folder: Path) -> None:

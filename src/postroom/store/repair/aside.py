@@ -19,6 +19,7 @@ import apsw
 
 from postroom.store.index import open_index
 from postroom.store.segments import sync_folder
+from postroom.store.upgrade.snapshots import sync_file
 
 __all__ = ["aside_folder", "copy_aside", "replace_index"]
 
@@ -94,12 +95,3 @@ def _empty_log(index: Path) -> None:
         connection = open_index(index)
         with contextlib.closing(connection):
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-
-def sync_file(path: Path) -> None:
-    """Put a file's octets on stable storage. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
