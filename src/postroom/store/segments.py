@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -23,10 +24,12 @@ from postroom.store.faults import os_fault
 from postroom.store.lock import is_locked
 from postroom.store.records import SEGMENT_HEADER_OCTETS, write_segment_header
 
-__all__ = ["Segment", "Segments", "being_written", "segment_name", "sync_folder"]
+__all__ = ["Segment", "Segments", "being_written", "segment_name", "segment_number", "sync_folder"]
 
 _PIECES = min(1024, os.sysconf("SC_IOV_MAX"))
 """Buffers that one writev takes."""
+
+_NAME = re.compile(r"([0-9]{10,18})\.seg", re.ASCII)
 
 Buffer = bytes | bytearray | memoryview
 
@@ -38,6 +41,16 @@ def segment_name(number: int) -> str:
     '0000000007.seg'
     """
     return f"{number:010}.seg"
+
+
+def segment_number(name: str) -> int | None:
+    """The number in a file's name; None where it is no segment's.
+
+    >>> segment_number("0000000007.seg")
+    7
+    """
+    found = _NAME.fullmatch(name)
+    return None if found is None else int(found[1])
 
 
 class Segment:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from postroom.store.backup.manifest import FILE, FORMAT, BadManifest, Manifest, SegmentCopy, read_tree
-from postroom.store.segments import segment_name, sync_folder
+from postroom.store.segments import segment_name, segment_number, sync_folder
 from postroom.store.upgrade.snapshots import time_name, write_document
 
 __all__ = ["BackupFailed", "BackupFolder", "SnapshotFolder"]
@@ -28,7 +28,6 @@ __all__ = ["BackupFailed", "BackupFolder", "SnapshotFolder"]
 _MARK: Final = "backup.json"
 _LOCK: Final = "backup.lock"
 _SNAPSHOT: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z(-[0-9]+)?", re.ASCII)
-_SEGMENT: Final = re.compile(r"[0-9]{10,18}\.seg", re.ASCII)
 
 
 class BackupFailed(Exception):
@@ -181,7 +180,7 @@ class BackupFolder:
     def _prune_segments(self, kept: list[SnapshotFolder]) -> None:
         needed = {segment_name(copy.number) for each in kept for copy in each.manifest.segments}
         for path in self.segments.iterdir():
-            if _SEGMENT.fullmatch(path.name) and path.name not in needed:
+            if segment_number(path.name) is not None and path.name not in needed:
                 path.unlink()
         sync_folder(self.segments)
 

@@ -5,7 +5,6 @@ old copy knows less than was acknowledged, and then this is where the letters ar
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -23,12 +22,11 @@ from postroom.store.records import (
     email_id_text,
     read_frame,
 )
-from postroom.store.segments import being_written, segment_name
+from postroom.store.segments import being_written, segment_name, segment_number
 
 __all__ = ["check_strangers", "check_tail", "count_of", "is_letter_known", "read_frame_of"]
 
 _CHUNK: Final = 1 << 20
-_file_name = re.compile(r"[0-9]{10,18}\.seg").fullmatch
 _ADVICE: Final = (
     "never acknowledged, or index.db is older than they are; `postroom fsck --rebuild-index` would bring them back"
 )
@@ -82,18 +80,18 @@ def check_strangers(connection: apsw.Connection, folder: Path) -> Iterator[Findi
     that somebody writes isn't looked at. Raises OSError, apsw.Error."""
     with os.scandir(folder) as files:
         for file in files:
-            if not _file_name(file.name):
+            number = segment_number(file.name)
+            if number is None:
                 yield note(f"segments/{file.name}: not a file of this store")
-            elif not _is_known(connection, file.name):
-                yield from _stranger(connection, Path(file.path))
+            elif not _is_known(connection, number):
+                yield from _stranger(connection, Path(file.path), number)
 
 
-def _is_known(connection: apsw.Connection, name: str) -> bool:
-    sql, number = "SELECT 1 FROM segments WHERE number = ?", int(name.partition(".")[0])
-    return fetch_one(connection, sql, (number,)) is not None
+def _is_known(connection: apsw.Connection, number: int) -> bool:
+    return fetch_one(connection, "SELECT 1 FROM segments WHERE number = ?", (number,)) is not None
 
 
-def _stranger(connection: apsw.Connection, path: Path) -> Iterator[Finding]:
+def _stranger(connection: apsw.Connection, path: Path, number: int) -> Iterator[Finding]:
     try:
         if being_written(path):
             return
@@ -106,7 +104,7 @@ def _stranger(connection: apsw.Connection, path: Path) -> Iterator[Finding]:
         yield note(f"segment file {path.name}, which the index doesn't know, can't be read: {error.strerror}")
         return
     # Asked once more: its first letter may have been acknowledged meanwhile.
-    if not empty and not _is_known(connection, path.name):
+    if not empty and not _is_known(connection, number):
         held = f"holds {count_of(letters, 'whole letter')}: {_ADVICE}" if letters else "holds no letter of its own"
         yield note(f"segment file {path.name} is not in the index; it {held}")
 

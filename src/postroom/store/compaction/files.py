@@ -12,7 +12,6 @@ import contextlib
 import fcntl
 import logging
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,12 +30,11 @@ from postroom.store.records import (
     email_id_text,
     read_frame,
 )
-from postroom.store.segments import being_written, segment_name, sync_folder
+from postroom.store.segments import being_written, segment_name, segment_number, sync_folder
 
 __all__ = ["Strays", "backup_stands_still", "compaction_lock", "empty_segments", "unlink_retired"]
 
 _log = logging.getLogger("postroom.store")
-_file_name = re.compile(r"([0-9]{10,18})\.seg").fullmatch
 
 
 # --- locks
@@ -158,12 +156,12 @@ class Strays:
     def _find(self, before: float) -> Iterator[_Stray]:
         with os.scandir(self._folder) as files:
             for file in files:
-                name = _file_name(file.name)
-                if name is None:
+                number = segment_number(file.name)
+                if number is None:
                     continue
                 with contextlib.suppress(FileNotFoundError):
                     state = file.stat()
-                    start = self._known_length(int(name[1]))
+                    start = self._known_length(number)
                     if (state.st_size > start or not start) and state.st_mtime < before:
                         yield _Stray(Path(file.path), start, state.st_size - start, state.st_mtime)
 
