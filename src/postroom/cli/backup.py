@@ -39,13 +39,15 @@ NICE: Final = 10
     help="So many snapshots; older ones go.",
 )
 @click.option("--verify-all", is_flag=True, help="Read everything in DIR, not only what is new.")
+@click.option("--fast", is_flag=True, help="Never rest, though a running server's clients may have to wait.")
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 @config_option
-def backup(directory: Path, keep: int, verify_all: bool, as_json: bool, config_path: str) -> None:
+def backup(directory: Path, keep: int, verify_all: bool, fast: bool, as_json: bool, config_path: str) -> None:
     """Copy index, letters, secrets, configuration, keys and accounts' files to DIR, beside a running server.
 
     The next time into the same DIR only what is new is copied. All of it is read back and verified before it
-    counts; a run that is cut short leaves the earlier snapshots as they were. DIR is as secret as the site itself.
+    counts; a run that is cut short leaves the earlier snapshots as they were. Beside a running server it rests more
+    than it works. DIR is as secret as the site itself.
 
     \b
     postroom backup /mnt/backup/postroom
@@ -57,7 +59,7 @@ def backup(directory: Path, keep: int, verify_all: bool, as_json: bool, config_p
     # The server is to have the processor first.
     os.nice(NICE)
     with failing_in_one_line(directory), shown() as show:
-        done = site.run(config, directory, keep, verify_all, show)
+        done = site.run(config, directory, keep, verify_all, fast, show)
     _tell(done, as_json)
     if done.verified:
         what = f"{count(len(done.verified), 'thing')} in {directory} not as written"

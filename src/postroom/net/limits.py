@@ -32,6 +32,20 @@ INPUT_HIGH_WATER: Final = 256 * 1024
 """Reading pauses while so much lies unread."""
 LINES_PER_TURN: Final = 256
 """Pipelined commands that one session may have answered before the others get their turn."""
+SLICE_SECONDS: Final = 0.001
+"""Who has much to do (a FETCH or SEARCH of a whole mailbox, a large maildrop) gives way to the others so often,"""
+SLICE_OCTETS: Final = 256 * 1024
+"""or after so many octets of letters; and while others speak"""
+SLICE_SECONDS_CROWDED: Final = 0.000_25
+"""so often"""
+SLICE_OCTETS_CROWDED: Final = 64 * 1024
+"""or after so many."""
+CROWDED_SECONDS: Final = 0.05
+"""So long after somebody was heard of, who has much to do works in small slices."""
+TURNS_OF_REST: Final = 3
+"""Turns of the loop in which nobody is heard of, before it goes on: a command's answer and a commit take two."""
+TURNS_GIVEN: Final = 8
+"""Turns that it waits for those at most: where many speak without end, it gets one in eight."""
 CLOSE_SECONDS: Final = 30.0
 """A close waits so long for the peer to take the last words, where the session has no deadline."""
 LINGER_SECONDS: Final = 2.0
@@ -288,7 +302,11 @@ STRAY_GRACE_SECONDS: Final = 3600
 """Octets that no row knows, and nobody writes any more, stay so long at least."""
 BACKUP_CHUNK_OCTETS: Final = 1024 * 1024
 """Copied at a time by backup and restore."""
-BACKUP_SYNC_OCTETS: Final = 2 * 1024 * 1024
+BACKUP_REST_SHARE: Final = 4.0
+"""Beside a running server a backup rests so many times as long as it works, after each piece of its work"""
+BACKUP_WORK_SECONDS: Final = 0.001
+"""of at least so long."""
+BACKUP_SYNC_OCTETS: Final = 1024 * 1024
 """A copy is synced whenever so much of it was written: a server's own syncs on the same disk wait for no more."""
 BACKUPS_KEPT: Final = 7
 """Snapshots in a backup's directory, where --keep says nothing else."""

@@ -31,6 +31,7 @@ from postroom.net.hello import Unwelcome
 from postroom.net.secure import upgrade
 from postroom.net.transport import Address as Address
 from postroom.net.transport import Handshake, Upgrade, address, rooms
+from postroom.net.turns import turns
 
 
 class Stream(asyncio.BufferedProtocol):
@@ -457,6 +458,7 @@ class Stream(asyncio.BufferedProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Octets have come."""
+        turns.spoken(self)
         self._input.feed(data)
         if len(self._input) > self._most_in and not (self._paused or self._upgrading):
             self._paused = True

@@ -18,15 +18,14 @@ number since the letter came in (`message.octets.crlf_size`), so no letter is re
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import os
-import time
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from postroom.net.turns import Pace
 from postroom.store.changes import Expunge, Refused
 from postroom.store.interface import Store, Unreadable
 from postroom.store.values import INBOX, AccountId, Letter, MailboxId, Uid
@@ -35,7 +34,6 @@ CHUNK: Final = 65536
 """Octets of a letter that are in memory at once."""
 _SLICE: Final = 100
 """Rows read at once: about a millisecond's work."""
-_TURN_SECONDS: Final = 0.001
 
 
 class InUse(Exception):
@@ -70,21 +68,6 @@ class Lock:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
-
-
-class Pace:
-    """Gives the other sessions their turn every millisecond of a long loop."""
-
-    __slots__ = ("_until",)
-
-    def __init__(self) -> None:
-        self._until = time.monotonic() + _TURN_SECONDS
-
-    async def breathe(self) -> None:
-        """To be called once a round."""
-        if time.monotonic() >= self._until:
-            await asyncio.sleep(0)
-            self._until = time.monotonic() + _TURN_SECONDS
 
 
 class Reading:
@@ -168,7 +151,7 @@ class Maildrop:
 
     async def sizes(self) -> list[tuple[int, int]]:
         """Numbers and octets of all messages that aren't marked as deleted."""
-        pace = Pace()
+        pace = Pace(None)
         found: list[tuple[int, int]] = []
         for number in self.numbers():
             found.append((number, self.size(number)))
@@ -213,7 +196,7 @@ async def _snapshot(store: Store, mailbox: MailboxId) -> list[Letter]:
     """All letters of a mailbox, ascending, without the answers that only IMAP gives."""
     letters: list[Letter] = []
     last = Uid(0)
-    pace = Pace()
+    pace = Pace(None)
     while entries := await store.entries(mailbox, last, _SLICE):
         last = entries[-1].uid
         for letter in await store.letters(mailbox, [entry.uid for entry in entries], answers=False):

@@ -12,8 +12,8 @@ from typing import Final
 
 from postroom.net.limits import POP3_IDLE_SECONDS
 from postroom.net.log import event
+from postroom.net.turns import Pace
 from postroom.pop3.grammar import END, Lines, read_number, read_top
-from postroom.pop3.maildrop import Pace
 from postroom.pop3.replies import DELETED, NO_MESSAGE, OK_MARKED, OK_NOOP, OK_TOP, OK_UNIQUE_IDS, UNREADABLE
 from postroom.pop3.session import Refusal, Session
 from postroom.store.interface import Unreadable
@@ -96,7 +96,7 @@ def _message(session: Session, number: int) -> int:
 async def _listing(session: Session, rows: Iterable[bytes]) -> bytes:
     """Write the lines of a listing, some hundred at a time; its end."""
     rows = iter(rows)
-    pace = Pace()
+    pace = Pace(session.stream)
     while block := b"".join(itertools.islice(rows, _ROWS)):
         await _flow(session, pace)
         session.stream.write(block)
@@ -109,7 +109,7 @@ async def _send(session: Session, number: int, status: bytes, lines: Lines) -> b
     What can't be read at all is refused. Where it breaks off, the exception leaves the session `midway`: the
     connection must end without `END`, so that nobody takes the piece for the whole.
     """
-    stream, pace = session.stream, Pace()
+    stream, pace = session.stream, Pace(session.stream)
     reading = session.the_maildrop().reading(number)
     try:
         chunk = await reading.chunk()

@@ -6,8 +6,11 @@ import time
 from pathlib import Path
 
 from postroom.config import Config
+from postroom.site.lock import server_runs
+from postroom.site.places import Places
 from postroom.store.backup.folder import BackupFailed
-from postroom.store.backup.whole import Done, Progress, Source, back_up
+from postroom.store.backup.manners import Progress, resting
+from postroom.store.backup.whole import Done, Source, back_up
 
 __all__ = ["named_files", "run"]
 
@@ -33,6 +36,9 @@ def source(config: Config) -> Source:
     return Source(config.root, config.path, tuple(outside))
 
 
-def run(config: Config, path: Path, keep: int, verify_all: bool, progress: Progress) -> Done:
-    """Make a snapshot of a site, whose server may run, in a backup's directory. Raises as `back_up` does."""
+def run(config: Config, path: Path, keep: int, verify_all: bool, fast: bool, progress: Progress) -> Done:
+    """Make a snapshot of a site, whose server may run, in a backup's directory: so that its clients don't notice,
+    or, with `fast`, as soon as may be. Raises as `back_up` does."""
+    if not fast and server_runs(Places(config.root)):
+        progress = resting(progress)
     return back_up(source(config), path, time.time(), keep=keep, verify_all=verify_all, progress=progress)

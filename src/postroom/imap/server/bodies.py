@@ -92,6 +92,7 @@ class Bodies:
     def batches(self, letters: Sequence[Letter]) -> Iterator[Batch]:
         """A slice's letters as they are to be read."""
         first = cost = 0
+        most = self._session.pace.octets
         these: list[Sequence[Extent | None]] = []
         for at, letter in enumerate(letters):
             each = self._extents(letter)
@@ -100,9 +101,9 @@ class Bodies:
             for extent in each:
                 if extent is not None:
                     price += extent[1]
-            if these and cost + price > IMAP_FETCH_OCTETS:
+            if these and cost + price > most:
                 yield Batch(first, letters[first:at], these, cost > IMAP_FETCH_OCTETS)
-                first, cost, these = at, 0, []
+                first, cost, these, most = at, 0, [], self._session.pace.octets
             cost += price
             these.append(each)
         if these:
@@ -231,13 +232,15 @@ class Bodies:
         session.write(line[:-1] + b")\r\n")
 
     async def _write_rest(self, letter: Letter, rest: Span) -> None:
-        for start in range(rest.start, rest.end, IMAP_FETCH_OCTETS):
+        start = rest.start
+        while start < rest.end:
             await self._session.breathe()
-            size = min(IMAP_FETCH_OCTETS, rest.end - start)
+            size = min(self._session.pace.octets, rest.end - start)
             octets = await self._store.read(letter, start, size)
             if len(octets) != size:
                 raise _too_short()
             self._session.write_body(octets)
+            start += size
 
 
 _NOTHING: Final = (0, 0)

@@ -8,7 +8,6 @@ tell, where the row of `table` says it may.
 
 from __future__ import annotations
 
-import asyncio
 import enum
 import ssl
 import time
@@ -23,17 +22,14 @@ from postroom.net.limits import (
     IMAP_COMMAND_OCTETS_BEFORE_LOGIN,
     IMAP_IDLE_SECONDS,
     LOGIN_SECONDS,
-    OUTPUT_HIGH_WATER,
     UNAUTHENTICATED_SECONDS,
 )
 from postroom.net.stream import DeadlineExpired, Stream
 from postroom.net.tls import LoginPolicy
+from postroom.net.turns import Pace
 from postroom.store.changes import Recent, TakeRecent
 from postroom.store.interface import Store, StoreFault
 from postroom.store.values import Account, Entry, Mailbox
-
-_BREATH_SECONDS = 0.001
-"""A loop over letters gives the other sessions their turn so often (docs/design.md, "Group commit")."""
 
 
 class State(enum.Flag):
@@ -80,7 +76,6 @@ class Session:
 
     __slots__ = (
         "_began",
-        "_breath",
         "_unflushed",
         "account",
         "ending",
@@ -89,6 +84,7 @@ class Session:
         "failed_logins",
         "id",
         "midway",
+        "pace",
         "selected",
         "service",
         "stream",
@@ -111,7 +107,7 @@ class Session:
         """Within a letter: what comes next is no command, whatever happens."""
         self.errors = self.failed_logins = 0
         self._began = service.clock()
-        self._breath = time.monotonic()
+        self.pace = Pace(stream)
         self._unflushed = 0
 
     # --- what is known
@@ -193,18 +189,17 @@ class Session:
         self.stream.write_body(*pieces)
 
     async def breathe(self) -> None:
-        """To be called in every loop over letters, each time round: after a millisecond, or with much to say, it
-        sends what is written, waits for a slow reader, and gives the other sessions their turn.
+        """To be called in every loop over letters, each time round: where a slice is full, by time or by octets, it
+        sends what is written, waits for a slow reader, and gives way to the other sessions.
 
         Raises EndOfStream, DeadlineExpired.
         """
-        if self._unflushed < OUTPUT_HIGH_WATER and time.monotonic() - self._breath < _BREATH_SECONDS:
+        if self._unflushed < self.pace.octets and not self.pace.due:
             return
         await self.stream.flush()
         self._unflushed = 0
         self.rearm()
-        await asyncio.sleep(0)
-        self._breath = time.monotonic()
+        await self.pace.give_way()
 
     # --- what happens in the selected mailbox
 

@@ -60,12 +60,12 @@ def check_index(index: Path, lengths: dict[int, int]) -> None:
                 )
 
 
-def read_back(folder: Path, known: SegmentCopy | None, copy: SegmentCopy) -> None:
+def read_back(folder: Path, known: SegmentCopy | None, copy: SegmentCopy, heard: Heard) -> None:
     """See that the new octets of a copy are on the disk as they were written. Raises `BackupFailed`, OSError."""
     start, crc = (0, 0) if known is None or known.length > copy.length else (known.length, known.checksum)
     descriptor = os.open(folder / segment_name(copy.number), os.O_RDONLY | os.O_CLOEXEC)
     try:
-        if checksum_of(descriptor, start, copy.length, crc) != copy.checksum:
+        if checksum_of(descriptor, start, copy.length, crc, heard) != copy.checksum:
             raise BackupFailed(f"{folder / segment_name(copy.number)} does not read as it was written")
     finally:
         os.close(descriptor)
@@ -196,8 +196,7 @@ def _check_segment(folder: BackupFolder, number: int, marks: list[tuple[int, int
     try:
         before = crc = 0
         for length, says in marks:
-            crc = checksum_of(descriptor, before, length, crc)
-            heard(length - before)
+            crc = checksum_of(descriptor, before, length, crc, heard)
             before = length
             if crc != says:
                 yield f"segments/{segment_name(number)} is not as it was written, before octet {length}"

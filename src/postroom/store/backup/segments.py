@@ -93,10 +93,15 @@ def _copy(reading: int, writing: int, start: int, end: int, crc: int, heard: Hea
     return crc
 
 
-def checksum_of(descriptor: int, start: int, end: int, crc: int) -> int:
+def _nobody(octets: int) -> None:
+    """Nobody listens."""
+
+
+def checksum_of(descriptor: int, start: int, end: int, crc: int, heard: Heard = _nobody) -> int:
     """The checksum of octets of a file, going on from `crc`. Raises `BackupFailed` where it is shorter; OSError."""
     for chunk in _chunks(descriptor, start, end):
         crc = checksum(chunk, crc)
+        heard(len(chunk))
     return crc
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -25,6 +25,7 @@ from postroom.store.backup.check import check_all, check_index, check_records, r
 from postroom.store.backup.files import TreeCopier
 from postroom.store.backup.folder import BackupFailed, BackupFolder, SnapshotFolder
 from postroom.store.backup.manifest import TREE, Document, Manifest, Outside, SegmentCopy, TreeEntry, read_tree
+from postroom.store.backup.manners import Progress
 from postroom.store.backup.segments import copy_segment
 from postroom.store.index import fetch_all, open_index, require_current, schema_version
 from postroom.store.segments import segment_name, sync_folder
@@ -33,8 +34,6 @@ from postroom.store.upgrade.snapshots import INDEX, SECRETS, copy_database, copy
 __all__ = ["Done", "Source", "back_up"]
 
 _LOCK: Final = "run/backup.lock"
-Progress = Callable[[str, int, int], None]
-"""Hears what is being done, and how many octets (of the index: pages) of how many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,11 +244,13 @@ class _Backup:
     def _read_back(self, connection: apsw.Connection, segments: Sequence[SegmentCopy]) -> list[str]:
         """Verify what was copied in this run; gives what is damaged in the store itself."""
         starts = {copy.number: 0 if self._all_records else self._start(copy) for copy in segments}
-        told = _Told("verifying", sum([copy.length - starts[copy.number] for copy in segments]), self._progress)
+        # Each octet is read for its segment's checksum, and once more for its record's.
+        octets = sum([2 * copy.length - starts[copy.number] - self._start(copy) for copy in segments])
+        told = _Told("verifying", octets, self._progress)
         damaged: list[str] = []
         for copy in segments:
             if self._start(copy) < copy.length:
-                read_back(self._folder.segments, self._known.get(copy.number), copy)
+                read_back(self._folder.segments, self._known.get(copy.number), copy, told)
             start = starts[copy.number]
             if start < copy.length:
                 found = check_records(connection, self._folder.segments, copy.number, start, copy.length, told)

@@ -34,6 +34,7 @@ from postroom.net.limits import (
     INDEXER_WAIT_SECONDS,
 )
 from postroom.net.log import event
+from postroom.net.turns import Pace
 from postroom.store.faults import sqlite_fault
 from postroom.store.index import open_index
 from postroom.store.interface import StoreFault, Unreadable
@@ -51,7 +52,6 @@ _log = logging.getLogger("postroom.store")
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-_BREATH_SECONDS: Final = 0.001
 _NICE: Final = 10
 """The thread's place behind those that answer somebody."""
 _BATCHES: Final = 5
@@ -86,7 +86,8 @@ class Indexer:
         self._rebuilt: set[AccountId] = set()
         """Accounts whose file was damaged, since the last look at everything: none is begun anew without end."""
         self._batches = 0
-        self._began = self._breath = time.monotonic()
+        self._began = time.monotonic()
+        self._pace = Pace(self)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -252,7 +253,7 @@ class Indexer:
         try:
             header = folded(header_text(await self._store.read(letter, 0, size)))
             if with_body:
-                body = await read_body_text(self._store, letter, self._pause)
+                body = await read_body_text(self._store, letter, self._pace.breathe)
         except StoreFault:
             raise
         except Exception as fault:
@@ -260,7 +261,7 @@ class Indexer:
             level = logging.WARNING if isinstance(fault, Unreadable) else logging.ERROR
             event(_log, level, "indexer.unreadable", letter=letter.email_id, why=repr(fault))
             header = body = None
-        await self._pause()
+        await self._pace.breathe()
         return Paper(letter.uid, letter.message, header, body)
 
     async def _try_unread(self, index: str, account: AccountId, marks: dict[MailboxId, Mark]) -> None:
@@ -304,7 +305,7 @@ class Indexer:
             if gone:
                 await self._forget(filing, gone)
             after = filed[-1]
-            await self._pause()
+            await self._pace.breathe()
 
     async def _forget(self, filing: _Filing, uids: Sequence[Uid]) -> None:
         await self._in_thread(self._writer.forget, filing.index, filing.account, filing.state.mailbox, uids)
@@ -325,11 +326,6 @@ class Indexer:
         self._batches -= 1
         if self._batches <= 0:
             raise _NotYet
-
-    async def _pause(self) -> None:
-        if time.monotonic() - self._breath >= _BREATH_SECONDS:
-            await asyncio.sleep(0)
-            self._breath = time.monotonic()
 
     async def _in_thread(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: work(*args, **kwargs))
