@@ -22,6 +22,7 @@ _SIZE: Final = re.compile(r"([0-9]{1,15}) ?(B|KiB|MiB|GiB|TiB|kB|MB|GB|TB)?", re
 _UNITS: Final = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _UNITS_10: Final = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _DURATION: Final = re.compile(r"([0-9]{1,9})(s|m|h|d|w)", re.ASCII)
+_MILLISECONDS: Final = re.compile(r"([0-9]{1,6})(ms|s)", re.ASCII)
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _HOSTNAME: Final = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*\.?", re.ASCII)
 
@@ -106,6 +107,13 @@ def read_size(text: str) -> int:
 def read_duration(text: str) -> int:
     """A time such as "14d" in seconds. Raises ValueError."""
     return _duration(text)
+
+
+def _milliseconds(value: object) -> int:
+    found = _MILLISECONDS.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError('a time such as "500ms" or "2s" is wanted')
+    return int(found[1]) * (1 if found[2] == "ms" else 1000)
 
 
 def _hostname(value: object) -> str:
@@ -241,6 +249,8 @@ class Tls:
     require_for_login: bool = _setting(True, _flag, used=True)
     loopback_plain: bool = _setting(False, _flag, used=True)
     names: Mapping[str, Certificate] = _setting(_NOTHING, _table(_certificate), used=True)
+    client_ca: str = _setting("", _text)
+    """Who signs certificates that clients log in with (SASL EXTERNAL); a PEM file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +261,44 @@ class Smtp:
     relay_networks: tuple[Network, ...] = _setting((), _nets)
     xclient_networks: tuple[Network, ...] = _setting((), _nets)
     milters: tuple[str, ...] = _setting((), _list(_text))
+    milter_default: str = _setting("tempfail", _one_of("tempfail", "accept", "reject"))
+    """What a milter that can't be reached, or breaks the protocol, comes to."""
+    milter_timeout: int = _setting(30, _duration)
+    verify: str = _setting("accounts", _one_of("accounts", "everybody", "nobody"))
+    """Whom VRFY and EXPN tell the truth."""
+    case_sensitive: tuple[str, ...] = _setting((), _list(_hostname))
+    """Domains in which an alias's local part means what its case says, and no other."""
+    greeting_pause: int = _setting(0, _milliseconds)
+    """Milliseconds before the greeting, in which a client that talks is turned away."""
     relay_domains: Mapping[str, str] = _setting(_NOTHING, _table(_text))
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """[checks]: what is held against letters from strangers. Networks in limits.exempt_networks pass all."""
+
+    hello: str = _setting("literal", _one_of("off", "literal", "strict"))
+    """What HELO and EHLO may say: anything; no address but the client's, nor a name of ours; only a domain."""
+    rate_per_minute: int = _setting(0, _count)
+    """Letters that one sender from one network may bring; 0: any number."""
+    greylist: bool = _setting(False, _flag)
+    greylist_delay: int = _setting(300, _duration)
+    greylist_keep: int = _setting(35 * 86400, _duration)
+    blocklists: tuple[str, ...] = _setting((), _list(_hostname))
+    """Zones of DNS blocklists (RFC 5782)."""
+    junk_headers: tuple[str, ...] = _setting(("X-Spam-Flag: YES", "X-Spam: Yes"), _list(_text))
+    """Header fields of a filter (a milter) that send a letter to Junk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Oauth:
+    """[oauth]: who verifies the tokens of OAUTHBEARER and XOAUTH2 (RFC 7662); without a URL they aren't offered."""
+
+    introspection_url: str = _setting("", _text)
+    client_id: str = _setting("", _text)
+    client_secret_file: str = _setting("", _text)
+    account_claim: str = _setting("username", _text)
+    """Which member of the answer names the account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +360,13 @@ class Limits:
 
     proxy_networks: tuple[Network, ...] = _setting((), _nets)
     connections_per_address: int = _setting(50, _count, used=True)
+    connections: int = _setting(0, _count)
+    """Of all workers together; 0: as many as the system allows."""
+    connections_per_listener: Mapping[str, int] = _setting(_NOTHING, _table(_count))
+    """By the listener's name, of all workers together."""
+    letters_per_hour: int = _setting(2000, _count)
+    """That an account may send (submission), against stolen passwords; 0: any number."""
+    letters_per_day: int = _setting(10_000, _count)
     login_failures: int = _setting(10, _count, used=True)
     exempt_networks: tuple[Network, ...] = _setting((), _nets, used=True)
 
@@ -351,6 +405,8 @@ class Config:
     blobs: str = _setting("local", _blobs, used=True)
     workers: int = _setting(1, _count, used=True)
     domains: tuple[str, ...] = _setting(("example.test",), _list(_hostname), used=True)
+    catch_all: Mapping[str, str] = _setting(_NOTHING, _table(_text))
+    """By domain: whom all mail for names that nobody has goes to."""
     listen: Listen = field(default_factory=Listen)
     tls: Tls = field(default_factory=Tls)
     smtp: Smtp = field(default_factory=Smtp)
@@ -360,6 +416,8 @@ class Config:
     compaction: Compaction = field(default_factory=Compaction)
     keep: Keep = field(default_factory=Keep)
     limits: Limits = field(default_factory=Limits)
+    checks: Checks = field(default_factory=Checks)
+    oauth: Oauth = field(default_factory=Oauth)
     ftp: Ftp = field(default_factory=Ftp)
 
     path: Path = field(default=Path("postroom.toml"), metadata={"file": False})

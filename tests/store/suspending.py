@@ -24,6 +24,7 @@ from postroom.store.values import (
     MessageId,
     ModSeq,
     Quota,
+    RefusedLetter,
     Span,
     Status,
     Uid,
@@ -41,6 +42,14 @@ class SuspendingStore:
     async def account(self, address: str) -> Account | None:
         await asyncio.sleep(0)
         return await _late(await self._store.account(address))
+
+    async def account_by_short(self, short: str) -> Account | None:
+        await asyncio.sleep(0)
+        return await _late(await self._store.account_by_short(short))
+
+    async def refused(self, word: str, limit: int) -> list[RefusedLetter]:
+        await asyncio.sleep(0)
+        return await _late(await self._store.refused(word, limit))
 
     async def account_by_id(self, account: AccountId) -> Account | None:
         await asyncio.sleep(0)

@@ -23,7 +23,7 @@ from postroom.store.writer import inline as writer
 from tests.store.modelhistories import walk_through
 from tests.store.modelwalk import FORMS
 
-HISTORIES: Final = 120
+HISTORIES: Final = 600
 """In which each fault must be found; most are in the first five."""
 STEPS: Final = 40
 

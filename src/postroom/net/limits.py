@@ -300,6 +300,10 @@ UNLINK_GRACE_SECONDS: Final = 300
 """Between the last letter's move out of a segment and the end of its file: who has read a place finds it."""
 STRAY_GRACE_SECONDS: Final = 3600
 """Octets that no row knows, and nobody writes any more, stay so long at least."""
+REFUSALS_KEPT: Final = 10_000
+"""Refused letters and recipients of which a record is kept; the oldest go."""
+REFUSAL_CHARACTERS: Final = 320
+"""Of each field of such a record."""
 BACKUP_CHUNK_OCTETS: Final = 1024 * 1024
 """Copied at a time by backup and restore."""
 BACKUP_REST_SHARE: Final = 4.0

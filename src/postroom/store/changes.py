@@ -19,6 +19,7 @@ from postroom.store.values import (
     MailboxId,
     MessageId,
     ModSeq,
+    RefusedLetter,
     SpecialUse,
     Uid,
     UidValidity,
@@ -40,6 +41,7 @@ class Reason(enum.Enum):
     BAD_ADDRESS = "that is no name for an account"
     OVER_QUOTA = "no room is left in the quota"
     TOGETHER = "another recipient has no room in the quota"
+    NAME_TAKEN = "another account has that name"
     NOTHING_THERE = "nothing of that is there any more"
 
 
@@ -261,6 +263,25 @@ class LimitDomain:
 
 
 @dataclass(frozen=True, slots=True)
+class ArrangeAccount:
+    """Set what an account has chosen, all of it. `short` is a lower-case name without a domain, and no other
+    account's (`Reason.NAME_TAKEN`). Answered by `Done`."""
+
+    address: str
+    short: str | None
+    tags: bool
+    hourly: int | None
+    daily: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class NoteRefused:
+    """Keep what was refused, and no more than REFUSALS_KEPT in all. Answered by `Done`."""
+
+    refused: tuple[RefusedLetter, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TellAccount:
     """An account's secrets changed elsewhere: those who watch accounts are to hear of it. Answered by `Done`."""
 
@@ -369,6 +390,8 @@ Change = (
     | RemoveAccount
     | LimitAccount
     | LimitDomain
+    | ArrangeAccount
+    | NoteRefused
     | TellAccount
     | AddAlias
     | RemoveAlias

@@ -31,6 +31,7 @@ from postroom.store.values import (
     MessageId,
     ModSeq,
     Quota,
+    RefusedLetter,
     Span,
     Status,
     Uid,
@@ -101,6 +102,13 @@ class Store(Protocol):
 
     async def account(self, address: str) -> Account | None:
         """The account of this name (lower-case address)."""
+
+    async def account_by_short(self, short: str) -> Account | None:
+        """The account of this name without a domain (lower case)."""
+
+    async def refused(self, word: str, limit: int) -> list[RefusedLetter]:
+        """Letters and recipients that were refused, the newest first; with a `word`, those that have it in any of
+        their fields."""
 
     async def account_by_id(self, account: AccountId) -> Account | None:
         """The account of this number."""

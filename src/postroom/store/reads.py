@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from functools import partial
+from typing import Any
 
 import apsw
 
@@ -29,6 +30,7 @@ from postroom.store.values import (
     MessageId,
     ModSeq,
     Place,
+    RefusedLetter,
     SpecialUse,
     Status,
     Uid,
@@ -59,7 +61,7 @@ __all__ = [
     "target_names",
 ]
 
-_ACCOUNT = "SELECT id, address, disabled, admin, fxp, files, created FROM accounts"
+_ACCOUNT = "SELECT id, address, disabled, admin, fxp, files, created, short, tags, hourly, daily FROM accounts"
 _MAILBOX = "SELECT id, owner, name, uid_validity, special_use, object_id FROM mailboxes WHERE owner = ?"
 _ENTRY = "SELECT uid, flags, keywords, modseq, internal_date, zone, size FROM entries WHERE mailbox = ?"
 # Of the indexes alone: what is too much is never read.
@@ -102,9 +104,30 @@ def accounts(connection: apsw.Connection) -> list[Account]:
     return [_as_account(row) for row in fetch_all(connection, f"{_ACCOUNT} ORDER BY address")]
 
 
-def _as_account(row: tuple[AccountId, str, int, int, int, str | None, int]) -> Account:
-    number, address, disabled, admin, fxp, files, created = row
-    return Account(number, address, bool(disabled), bool(admin), bool(fxp), files, created)
+def account_by_short(connection: apsw.Connection, short: str) -> Account | None:
+    """By its name without a domain."""
+    row = fetch_one(connection, f"{_ACCOUNT} WHERE short = ?", (short,))
+    return None if row is None else _as_account(row)
+
+
+def refused(connection: apsw.Connection, word: str, limit: int) -> list[RefusedLetter]:
+    """What was refused, the newest first; with a `word`, what has it in any of its fields."""
+    rows = fetch_all(
+        connection,
+        """SELECT time, session, peer, login, sender, recipient, judge, reply FROM refusals
+        WHERE ?1 = ''
+        OR instr(lower(concat_ws(char(10), session, peer, login, sender, recipient, judge, reply)), ?1)
+        ORDER BY id DESC LIMIT ?2""",
+        (word.lower(), limit),
+    )
+    return [RefusedLetter(*row) for row in rows]
+
+
+def _as_account(row: tuple[Any, ...]) -> Account:
+    number, address, disabled, admin, fxp, files, created, short, tags, hourly, daily = row
+    return Account(
+        number, address, bool(disabled), bool(admin), bool(fxp), files, created, short, bool(tags), hourly, daily
+    )
 
 
 def alias(connection: apsw.Connection, name: str) -> Alias | None:

@@ -53,6 +53,7 @@ from postroom.store.values import (
     Place,
     Quota,
     Quotas,
+    RefusedLetter,
     Span,
     Status,
     Uid,
@@ -124,6 +125,14 @@ class SqliteStore:
     async def account(self, address: str) -> Account | None:
         """The account of this name (lower-case address). As all questions, raises `StoreFault`."""
         return self._ask(reads.account, address)
+
+    async def account_by_short(self, short: str) -> Account | None:
+        """The account of this name without a domain (lower case)."""
+        return self._ask(reads.account_by_short, short)
+
+    async def refused(self, word: str, limit: int) -> list[RefusedLetter]:
+        """What was refused, the newest first; with a `word`, what has it in any of its fields."""
+        return self._ask(reads.refused, word, limit)
 
     async def account_by_id(self, account: AccountId) -> Account | None:
         """The account of this number."""

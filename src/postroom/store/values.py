@@ -72,6 +72,28 @@ class Account:
     files: str | None = None
     """The root of the account's file tree where it isn't data/files/<address>."""
     created: int = 0
+    short: str | None = None
+    """A name without a domain, by which it may log in too."""
+    tags: bool = False
+    """What is addressed to user+tag@ comes into its mailbox "tag", where it has one of that name."""
+    hourly: int | None = None
+    """Letters that it may send in an hour; 0: any number; None: the site's default."""
+    daily: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedLetter:
+    """A letter or a recipient that was not taken: when (seconds since 1970 UTC), in which session, from which
+    address and login, for whom (empty: a letter for all of its recipients), by which check, with which reply."""
+
+    time: int
+    session: str
+    peer: str
+    login: str
+    sender: str
+    recipient: str
+    judge: str
+    reply: str
 
 
 @dataclass(frozen=True, slots=True)

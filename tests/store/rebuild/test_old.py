@@ -128,7 +128,7 @@ def test_tables_of_an_older_schema_are_read(tmp_path: Path) -> None:
     connection.execute("INSERT INTO accounts VALUES (3, 'a@example.test', 0, 1, 0, NULL, 5)").fetchall()
     connection.close()
     rows, whole = rows_of(tmp_path / "index.db", "accounts")
-    assert rows == {(3, "a@example.test", 0, 1, 0, None, 5, None, None)}
+    assert rows == {(3, "a@example.test", 0, 1, 0, None, 5, None, None, None, 0, None, None)}
     assert whole
     assert rows_of(tmp_path / "index.db", "domains") == (set(), False)
 

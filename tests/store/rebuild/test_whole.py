@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from postroom.store.changes import (
+    ArrangeAccount,
     BringBack,
     BringBackMailbox,
     Copy,
@@ -21,6 +22,7 @@ from postroom.store.changes import (
     FlagsSet,
     How,
     LimitAccount,
+    NoteRefused,
     RemoveAccount,
     SetFlags,
     Subscribe,
@@ -38,7 +40,7 @@ from postroom.store.records import (
     write_segment_header,
 )
 from postroom.store.repair.whole import repair
-from postroom.store.values import Flag, Mailbox, Uid
+from postroom.store.values import Flag, Mailbox, RefusedLetter, Uid
 from tests.store.anew import HOST, NOW, anew, everything, lose_index, problems, rows
 from tests.store.damage import a_busy_day, damage, email_id, flip, letters, record, segment
 from tests.store.site import (
@@ -248,6 +250,8 @@ def test_with_the_index_everything_is_where_it_was(root: Path) -> None:
         await do(store, Subscribe(alice.id, "Nowhere"), Done)
         await do(store, SwitchAccount(BOB, disabled=True), Done)
         await do(store, LimitAccount(ALICE, 10**9, 0), Done)
+        await do(store, ArrangeAccount(ALICE, "al", True, 5, None), Done)
+        await do(store, NoteRefused((RefusedLetter(1, "s", "p", "", "x", "y", "rcpt", "550"),)), Done)
         await new_account(store, CAROL)
         await do(store, RemoveAccount(CAROL), Done)
 
@@ -255,6 +259,8 @@ def test_with_the_index_everything_is_where_it_was(root: Path) -> None:
     damage(root, "INSERT INTO rights SELECT id, 'bob@example.test', 'lr' FROM mailboxes WHERE name = 'Work'")
     questions = (
         "SELECT id, address, disabled, admin, created, max_octets, max_letters, octets, letters FROM accounts",
+        "SELECT address, short, tags, hourly, daily FROM accounts",
+        "SELECT * FROM refusals",
         "SELECT owner, name, special_use, object_id, messages, unseen, deleted, size FROM mailboxes ORDER BY 1, 2",
         "SELECT * FROM subscriptions ORDER BY 1, 2",
         "SELECT * FROM aliases",

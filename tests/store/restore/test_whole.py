@@ -10,7 +10,7 @@ import pytest
 
 from postroom.store.backup.folder import BackupFailed, BackupFolder
 from postroom.store.changes import CreateMailbox, DeleteMailbox
-from postroom.store.index import open_index
+from postroom.store.index import newest_schema, open_index
 from postroom.store.interface import Store
 from postroom.store.restore import rows as restorerows
 from postroom.store.restore import whole as restore_module
@@ -192,7 +192,7 @@ def test_an_index_of_an_earlier_schema_is_brought_up(tmp_path: Path, schema: int
 def test_a_snapshot_of_a_newer_schema_is_refused(backed: Backed) -> None:
     (snapshot,) = backed.snapshots()
     manifest = snapshot.folder / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"schema": 2', '"schema": 99'))
+    manifest.write_text(manifest.read_text().replace(f'"schema": {newest_schema()}', '"schema": 99'))
     with pytest.raises(BackupFailed, match="schema 99"):
         backed.restore(backed.folder / "back")
     assert not (backed.folder / "back").exists()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from postroom.net.limits import ALIAS_TARGETS
+import json
+
+from postroom.net.limits import ALIAS_TARGETS, REFUSAL_CHARACTERS, REFUSALS_KEPT
 from postroom.store.apply.leaving import bury_all
 from postroom.store.apply.mailboxes import add_mailbox
 from postroom.store.changes import (
     AS_IT_IS,
     AddAccount,
     AddAlias,
+    ArrangeAccount,
     Done,
     LimitAccount,
     LimitDomain,
+    NoteRefused,
     Reason,
     Refused,
     RemoveAccount,
@@ -23,9 +27,20 @@ from postroom.store.index import fetch_all
 from postroom.store.ledger import Ledger
 from postroom.store.names import is_account_name
 from postroom.store.usage import domain_of
-from postroom.store.values import FIRST_MAILBOXES, Account, AccountId, MailboxId
+from postroom.store.values import FIRST_MAILBOXES, Account, AccountId, MailboxId, RefusedLetter
 
-__all__ = ["add", "add_alias", "limit", "limit_domain", "remove", "remove_alias", "switch", "tell"]
+__all__ = [
+    "add",
+    "add_alias",
+    "arrange",
+    "limit",
+    "limit_domain",
+    "note_refused",
+    "remove",
+    "remove_alias",
+    "switch",
+    "tell",
+]
 
 
 def add(ledger: Ledger, change: AddAccount) -> Account | Refused:
@@ -59,6 +74,52 @@ def switch(ledger: Ledger, change: SwitchAccount) -> Done | Refused:
     ledger.connection.execute(sql, (int(change.disabled), account)).fetchall()
     ledger.account_changed(change.address)
     return Done()
+
+
+def arrange(ledger: Ledger, change: ArrangeAccount) -> Done | Refused:
+    """What an account has chosen; its sessions go on."""
+    account = _find(ledger, change.address)
+    if account is None:
+        return Refused(Reason.NO_SUCH_ACCOUNT)
+    run = ledger.connection.execute
+    if (
+        change.short is not None
+        and run("SELECT 1 FROM accounts WHERE short = ? AND id <> ?", (change.short, account)).fetchone()
+    ):
+        return Refused(Reason.NAME_TAKEN)
+    run(
+        "UPDATE accounts SET short = ?, tags = ?, hourly = ?, daily = ? WHERE id = ?",
+        (change.short, int(change.tags), change.hourly, change.daily, account),
+    ).fetchall()
+    return Done()
+
+
+def note_refused(ledger: Ledger, change: NoteRefused) -> Done:
+    """The newest stay."""
+    run = ledger.connection.execute
+    run(
+        """INSERT INTO refusals (time, session, peer, login, sender, recipient, judge, reply)
+        SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3,
+            value ->> 4, value ->> 5, value ->> 6, value ->> 7
+        FROM json_each(?)""",
+        (json.dumps([_refusal_row(each) for each in change.refused[-REFUSALS_KEPT:]]),),
+    ).fetchall()
+    run("DELETE FROM refusals WHERE id <= (SELECT max(id) FROM refusals) - ?", (REFUSALS_KEPT,)).fetchall()
+    return Done()
+
+
+def _refusal_row(refused: RefusedLetter) -> list[int | str]:
+    texts = (
+        refused.session,
+        refused.peer,
+        refused.login,
+        refused.sender,
+        refused.recipient,
+        refused.judge,
+        refused.reply,
+    )
+    # A lone surrogate is no text for SQLite.
+    return [refused.time, *[each[:REFUSAL_CHARACTERS].encode("utf-8", "replace").decode() for each in texts]]
 
 
 def remove(ledger: Ledger, change: RemoveAccount) -> Done | Refused:

@@ -192,8 +192,11 @@ class Homes:
         ).fetchall()
 
 
+# A short name that a damaged index gives twice must not cost the second account.
 _ACCOUNT: Final = """INSERT OR IGNORE INTO accounts
- (id, address, disabled, admin, fxp, files, created, max_octets, max_letters) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+ (id, address, disabled, admin, fxp, files, created, max_octets, max_letters, short, tags, hourly, daily)
+ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,
+ CASE WHEN EXISTS (SELECT 1 FROM accounts WHERE short = ?10) THEN NULL ELSE ?10 END, ?11, ?12, ?13)"""
 _VALIDITY_AHEAD: Final = 2**28
 """UIDVALIDITYs of the old index that are so many seconds ahead of the time are not believed."""
 _VALIDITY: Final = """UPDATE counters SET value = max(value, (SELECT coalesce(max(value), 0) FROM (
@@ -202,6 +205,8 @@ _VALIDITY: Final = """UPDATE counters SET value = max(value, (SELECT coalesce(ma
 _COPIES: Final = (
     "INSERT OR IGNORE INTO aliases SELECT name, position, target FROM old.aliases",
     "INSERT OR IGNORE INTO domains SELECT name, 0, 0, max_octets, max_letters FROM old.domains",
+    """INSERT OR IGNORE INTO refusals
+    SELECT id, time, session, peer, login, sender, recipient, judge, reply FROM old.refusals""",
     "INSERT OR IGNORE INTO account_changes SELECT address, serial FROM old.account_changes",
     "UPDATE counters SET value = (SELECT coalesce(max(serial), 0) FROM account_changes) WHERE name = 'accounts'",
     """INSERT OR IGNORE INTO subscriptions SELECT s.account, s.name FROM old.subscriptions s

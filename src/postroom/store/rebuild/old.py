@@ -62,7 +62,8 @@ _ENTRY = "mailbox:i uid:i message:i flags:i keywords:s internal_date:i zone:i sa
 TABLES: Final = (
     _table(
         "accounts",
-        "id:i address:s disabled:i admin:i fxp:i files:S created:i max_octets:I=NULL max_letters:I=NULL",
+        """id:i address:s disabled:i admin:i fxp:i files:S created:i max_octets:I=NULL max_letters:I=NULL
+        short:S=NULL tags:i=0 hourly:I=NULL daily:I=NULL""",
     ),
     _table("removed_accounts", "id:i address:s gone:i"),
     _table("account_changes", "address:s serial:i", numbers=False),
@@ -76,6 +77,10 @@ TABLES: Final = (
     ),
     _table("subscriptions", "account:i name:s", key=2, numbers=False),
     _table("rights", "mailbox:i identifier:s rights:s", key=2, numbers=False),
+    _table(
+        "refusals",
+        "id:i time:i session:s peer:s login:s sender:s recipient:s judge:s reply:s",
+    ),
     _table("segments", "number:i length:i born:i"),
     _table("messages", "id:i email_id:s"),
     _table("stories", "message:i events:s"),
