@@ -22,6 +22,7 @@ SCENARIOS = {
     "compaction": ["tests/faults/test_compaction.py"],
     "store": ["tests/store"],
     "syncs": ["tests/faults/test_syncs.py"],
+    "fuzz": ["tests/fuzz"],
     "system": ["tests/system"],
 }
 """Names for ONLY, and what pytest runs."""

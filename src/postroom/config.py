@@ -16,6 +16,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
+from postroom.net.limits import SCRAM_ITERATIONS_LEAST, SCRAM_ITERATIONS_MOST
+from postroom.smtp.grammar import AddressFault, to_ascii
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _SIZE: Final = re.compile(r"([0-9]{1,15}) ?(B|KiB|MiB|GiB|TiB|kB|MB|GB|TB)?", re.ASCII)
@@ -69,6 +72,20 @@ def _count(value: object) -> int:
     return value
 
 
+def _scram(value: object) -> str:
+    found = {True: "on", False: "off"}.get(value) if isinstance(value, bool) else value
+    if found not in ("auto", "on", "off"):
+        raise ValueError('"auto", true or false is wanted')
+    return str(found)
+
+
+def _iterations(value: object) -> int:
+    number = _count(value)
+    if not SCRAM_ITERATIONS_LEAST <= number <= SCRAM_ITERATIONS_MOST:
+        raise ValueError(f"a number from {SCRAM_ITERATIONS_LEAST} to {SCRAM_ITERATIONS_MOST} is wanted")
+    return number
+
+
 def _port(value: object) -> int:
     number = _count(value)
     if not 1 <= number <= 65535:
@@ -117,9 +134,14 @@ def _milliseconds(value: object) -> int:
 
 
 def _hostname(value: object) -> str:
-    name = _text(value)
+    """In ASCII: a name that is written beyond it (RFC 5890) is what the DNS knows it as."""
+    text = _text(value)
+    try:
+        name = to_ascii(text)
+    except AddressFault:
+        raise ValueError(f"{text!r} is no host name") from None
     if len(name) > 253 or not _HOSTNAME.fullmatch(name):
-        raise ValueError(f"{name!r} is no host name")
+        raise ValueError(f"{text!r} is no host name")
     return name.rstrip(".").lower()
 
 
@@ -138,6 +160,46 @@ def host_port(value: object) -> HostPort:
     if not colon or not host or not re.fullmatch(r"[0-9]{1,5}", port, re.ASCII) or int(port) > 65535:
         raise ValueError(f'{text!r} is not of the form "host:port"')
     return HostPort(host, int(port))
+
+
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """Where a filter listens: a host and its port, or a Unix socket's path."""
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+
+def _milter(value: object) -> Socket:
+    """As Postfix writes it, inet:host:port or unix:path, or as Sendmail does, inet:port@host."""
+    kind, _, place = _text(value).partition(":")
+    if kind in ("unix", "local") and place:
+        return Socket(path=place)
+    if kind in ("inet", "inet6") and place:
+        port, at, host = place.partition("@")
+        if at:
+            place = f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
+        found = host_port(place)
+        if found.port:
+            return Socket(found.host, found.port)
+    raise ValueError(f'{value!r} is not of the form "inet:host:port" or "unix:path"')
+
+
+def _header(value: object) -> str:
+    name, colon, text = _text(value).partition(":")
+    if not re.fullmatch(r"[!-9;-~]+", name.strip()) or not colon or not text.strip():
+        raise ValueError(f'{value!r} is not of the form "Name: value"')
+    return f"{name.strip()}: {text.strip()}"
+
+
+def _resolver(value: object) -> HostPort:
+    place = host_port(value)
+    try:
+        ipaddress.ip_address(place.host)
+    except ValueError:
+        raise ValueError(f"{place.host!r} is no address, and who finds out names is asked by none") from None
+    return place
 
 
 def _network(value: object) -> Network:
@@ -249,7 +311,7 @@ class Tls:
     require_for_login: bool = _setting(True, _flag, used=True)
     loopback_plain: bool = _setting(False, _flag, used=True)
     names: Mapping[str, Certificate] = _setting(_NOTHING, _table(_certificate), used=True)
-    client_ca: str = _setting("", _text)
+    client_ca: str = _setting("", _text, used=True)
     """Who signs certificates that clients log in with (SASL EXTERNAL); a PEM file."""
 
 
@@ -259,17 +321,19 @@ class Smtp:
 
     max_message_size: int = _setting(50 * 2**20, _size, used=True)
     relay_networks: tuple[Network, ...] = _setting((), _nets)
-    xclient_networks: tuple[Network, ...] = _setting((), _nets)
-    milters: tuple[str, ...] = _setting((), _list(_text))
-    milter_default: str = _setting("tempfail", _one_of("tempfail", "accept", "reject"))
+    xclient_networks: tuple[Network, ...] = _setting((), _nets, used=True)
+    milters: tuple[Socket, ...] = _setting((), _list(_milter), used=True)
+    milter_default: str = _setting("tempfail", _one_of("tempfail", "accept", "reject"), used=True)
     """What a milter that can't be reached, or breaks the protocol, comes to."""
-    milter_timeout: int = _setting(30, _duration)
-    verify: str = _setting("accounts", _one_of("accounts", "everybody", "nobody"))
+    milter_timeout: int = _setting(30, _duration, used=True)
+    verify: str = _setting("accounts", _one_of("accounts", "everybody", "nobody"), used=True)
     """Whom VRFY and EXPN tell the truth."""
-    case_sensitive: tuple[str, ...] = _setting((), _list(_hostname))
+    case_sensitive: tuple[str, ...] = _setting((), _list(_hostname), used=True)
     """Domains in which an alias's local part means what its case says, and no other."""
-    greeting_pause: int = _setting(0, _milliseconds)
+    greeting_pause: int = _setting(0, _milliseconds, used=True)
     """Milliseconds before the greeting, in which a client that talks is turned away."""
+    terminals: str = _setting("everybody", _one_of("accounts", "everybody", "nobody"), used=True)
+    """Whose SEND, SOML and SAML reach live sessions; of others' letters SEND is 450, the rest goes to mailboxes."""
     relay_domains: Mapping[str, str] = _setting(_NOTHING, _table(_text))
 
 
@@ -277,27 +341,39 @@ class Smtp:
 class Checks:
     """[checks]: what is held against letters from strangers. Networks in limits.exempt_networks pass all."""
 
-    hello: str = _setting("literal", _one_of("off", "literal", "strict"))
+    hello: str = _setting("literal", _one_of("off", "literal", "strict"), used=True)
     """What HELO and EHLO may say: anything; no address but the client's, nor a name of ours; only a domain."""
-    rate_per_minute: int = _setting(0, _count)
+    rate_per_minute: int = _setting(0, _count, used=True)
     """Letters that one sender from one network may bring; 0: any number."""
-    greylist: bool = _setting(False, _flag)
-    greylist_delay: int = _setting(300, _duration)
-    greylist_keep: int = _setting(35 * 86400, _duration)
-    blocklists: tuple[str, ...] = _setting((), _list(_hostname))
+    greylist: bool = _setting(False, _flag, used=True)
+    greylist_delay: int = _setting(300, _duration, used=True)
+    greylist_keep: int = _setting(35 * 86400, _duration, used=True)
+    blocklists: tuple[str, ...] = _setting((), _list(_hostname), used=True)
     """Zones of DNS blocklists (RFC 5782)."""
-    junk_headers: tuple[str, ...] = _setting(("X-Spam-Flag: YES", "X-Spam: Yes"), _list(_text))
+    junk_headers: tuple[str, ...] = _setting(("X-Spam-Flag: YES", "X-Spam: Yes"), _list(_header), used=True)
     """Header fields of a filter (a milter) that send a letter to Junk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """[login]: SCRAM-SHA-256 proves passwords without saying them, for which keys are kept beside the hash."""
+
+    scram: str = _setting("auto", _scram, used=True)
+    """ "auto": offered once all accounts have keys (one that came with a ready hash has none); true: always;
+    false: never, and no keys are made. "on" and "off" are the same two."""
+    scram_iterations: int = _setting(65_536, _iterations, used=True)
+    """For passwords that are set from now on: how dear a guess is to who has stolen the keys. More than this is
+    refused by all programs that use Cyrus SASL (mutt, mbsync, Postfix)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Oauth:
     """[oauth]: who verifies the tokens of OAUTHBEARER and XOAUTH2 (RFC 7662); without a URL they aren't offered."""
 
-    introspection_url: str = _setting("", _text)
-    client_id: str = _setting("", _text)
-    client_secret_file: str = _setting("", _text)
-    account_claim: str = _setting("username", _text)
+    introspection_url: str = _setting("", _text, used=True)
+    client_id: str = _setting("", _text, used=True)
+    client_secret_file: str = _setting("", _text, used=True)
+    account_claim: str = _setting("username", _text, used=True)
     """Which member of the answer names the account."""
 
 
@@ -321,7 +397,7 @@ class Queue:
 class Dns:
     """[dns]"""
 
-    resolver: tuple[HostPort, ...] = _setting((), _hosts)
+    resolver: tuple[HostPort, ...] = _setting((), _list(_resolver), used=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,15 +434,17 @@ class Keep:
 class Limits:
     """[limits]"""
 
-    proxy_networks: tuple[Network, ...] = _setting((), _nets)
+    proxy_networks: tuple[Network, ...] = _setting((), _nets, used=True)
     connections_per_address: int = _setting(50, _count, used=True)
-    connections: int = _setting(0, _count)
+    connections: int = _setting(0, _count, used=True)
     """Of all workers together; 0: as many as the system allows."""
-    connections_per_listener: Mapping[str, int] = _setting(_NOTHING, _table(_count))
+    connections_per_listener: Mapping[str, int] = _setting(_NOTHING, _table(_count), used=True)
     """By the listener's name, of all workers together."""
-    letters_per_hour: int = _setting(2000, _count)
+    reload_patience: int = _setting(3600, _duration, used=True)
+    """Sessions in a worker that a reload replaced go on for so long; then they are asked to end."""
+    letters_per_hour: int = _setting(2000, _count, used=True)
     """That an account may send (submission), against stolen passwords; 0: any number."""
-    letters_per_day: int = _setting(10_000, _count)
+    letters_per_day: int = _setting(10_000, _count, used=True)
     login_failures: int = _setting(10, _count, used=True)
     exempt_networks: tuple[Network, ...] = _setting((), _nets, used=True)
 
@@ -398,14 +476,14 @@ class Config:
 
     hostname: str = _setting("mx.example.test", _hostname, used=True)
     data: str = _setting("data", _text, used=True)
-    user: str = _setting("", _text)
+    user: str = _setting("", _text, used=True)
     writer: str = _setting("auto", _one_of("auto", "inline", "keeper"), used=True)
     undelete: int = _setting(14 * 86400, _duration, used=True)
     store: str = _setting("sqlite", _store, used=True)
     blobs: str = _setting("local", _blobs, used=True)
     workers: int = _setting(1, _count, used=True)
     domains: tuple[str, ...] = _setting(("example.test",), _list(_hostname), used=True)
-    catch_all: Mapping[str, str] = _setting(_NOTHING, _table(_text))
+    catch_all: Mapping[str, str] = _setting(_NOTHING, _table(_text), used=True)
     """By domain: whom all mail for names that nobody has goes to."""
     listen: Listen = field(default_factory=Listen)
     tls: Tls = field(default_factory=Tls)
@@ -417,6 +495,7 @@ class Config:
     keep: Keep = field(default_factory=Keep)
     limits: Limits = field(default_factory=Limits)
     checks: Checks = field(default_factory=Checks)
+    login: Login = field(default_factory=Login)
     oauth: Oauth = field(default_factory=Oauth)
     ftp: Ftp = field(default_factory=Ftp)
 
@@ -489,6 +568,9 @@ def _check(config: Config) -> None:
         raise ConfigError("domains", "at least one domain is wanted")
     if not config.data:
         raise ConfigError("data", "a directory is wanted")
+    for name in config.limits.connections_per_listener:
+        if not hasattr(config.listen, name):
+            raise ConfigError(f"limits.connections_per_listener.{name}", "no listener has that name")
     seen: dict[HostPort, str] = {}
     for f in fields(config.listen):
         for place in getattr(config.listen, f.name):
@@ -497,12 +579,16 @@ def _check(config: Config) -> None:
             seen[place] = f.name
 
 
-def load(path: Path) -> Config:
-    """Read and check a file. Raises ConfigError."""
+def read(path: Path) -> str:
+    """The text of a file. Raises ConfigError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError("", f"{path} is not there (--config names another file)") from None
     except (OSError, UnicodeDecodeError) as e:
         raise ConfigError("", f"{path} can't be read: {getattr(e, 'strerror', None) or e}") from None
-    return parse(text, path)
+
+
+def load(path: Path) -> Config:
+    """Read and check a file. Raises ConfigError."""
+    return parse(read(path), path)

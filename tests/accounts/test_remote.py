@@ -8,11 +8,24 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from postroom.accounts.authority import Attempt, Authority, Login, Outcome
+from postroom.accounts.authority import (
+    AppPassword,
+    Attempt,
+    Authority,
+    Challenge,
+    Login,
+    Opening,
+    Outcome,
+    Proof,
+    Token,
+    Verdict,
+    Voucher,
+)
 from postroom.accounts.local import LocalAuthority
 from postroom.accounts.remote import RemoteAuthority, handlers
 from postroom.accounts.secrets import SecretsFault
@@ -104,8 +117,36 @@ class Odd:
         assert isinstance(self.does, Login)
         return self.does
 
+    async def scram_for_all(self) -> bool | None:
+        return (await self.login(attempt(b""))).outcome is Outcome.OK
+
+    async def scram_first(self, opening: Opening) -> Challenge:
+        return Challenge((await self.login(attempt(b""))).outcome, b"nonce", b"message \xff")
+
+    async def scram_final(self, proof: Proof) -> Verdict:
+        said = await self.login(attempt(b""))
+        return Verdict(said.outcome, said.address, b"signature \xff")
+
+    async def vouch(self, voucher: Voucher) -> Login:
+        return await self.login(attempt(b""))
+
+    async def token(self, token: Token) -> Login:
+        return await self.login(attempt(b""))
+
     async def set_password(self, address: str, password: bytes, *, ready_hash: bool = False) -> None:
         await self.login(attempt(password))
+
+    async def add_app_password(self, address: str, name: str, protocols: Sequence[str]) -> str:
+        await self.login(attempt(b""))
+        return "made"
+
+    async def app_passwords(self, address: str) -> list[AppPassword]:
+        await self.login(attempt(b""))
+        return [AppPassword("phone", ("imap", "smtp"), 7), AppPassword("all", (), 8)]
+
+    async def revoke_app_password(self, address: str, name: str) -> bool:
+        await self.login(attempt(b""))
+        return name == "phone"
 
     async def remove(self, address: str) -> None:
         await self.login(attempt(b""))
@@ -121,6 +162,13 @@ def test_every_outcome_has_its_word(outcome: Outcome, tmp_path: Path) -> None:
         server = await serve(tmp_path / "s", handlers(Odd(said)))
         remote = RemoteAuthority(tmp_path / "s")
         assert await remote.login(attempt(b"x")) == said
+        assert await remote.vouch(Voucher(ALICE, True, "192.0.2.1", "imap")) == said
+        assert await remote.token(Token(ALICE, b"x", "192.0.2.1", "imap")) == said
+        assert await remote.scram_for_all() is (outcome is Outcome.OK)
+        opening = Opening("\udcff", b"bare \xff", b"nonce", "192.0.2.1", "imap")
+        assert await remote.scram_first(opening) == Challenge(outcome, b"nonce", b"message \xff")
+        verdict = await remote.scram_final(Proof(b"nonce", b"c=\xff", b"\xff", "192.0.2.1"))
+        assert verdict == Verdict(outcome, said.address, b"signature \xff")
         await remote.close()
         await server.close()
 
@@ -133,6 +181,13 @@ def test_a_silent_or_broken_authority_is_unavailable(tmp_path: Path) -> None:
             server = await serve(tmp_path / str(number), handlers(Odd(does)))
             remote = RemoteAuthority(tmp_path / str(number), seconds=0.05)
             assert await remote.login(attempt(b"x")) == Login(Outcome.UNAVAILABLE)
+            assert await remote.vouch(Voucher("a", True, "", "")) == Login(Outcome.UNAVAILABLE)
+            assert await remote.token(Token("a", b"x", "", "")) == Login(Outcome.UNAVAILABLE)
+            assert await remote.scram_first(Opening("a", b"", b"", "", "")) == Challenge(Outcome.UNAVAILABLE)
+            assert await remote.scram_final(Proof(b"", b"", b"", "")) == Verdict(Outcome.UNAVAILABLE)
+            assert await remote.scram_for_all() is None
+            with pytest.raises((TimeoutError, Failed)):
+                await remote.add_app_password(ALICE, "phone", ())
             with pytest.raises((TimeoutError, Failed)):
                 await remote.set_password(ALICE, b"x")
             with pytest.raises((TimeoutError, Failed)):
@@ -174,6 +229,29 @@ def test_a_garbled_question_is_refused_without_an_echo(values: Values, tmp_path:
             await peer.call("login", **values)
         await peer.close()
         await server.close()
+
+    asyncio.run(story())
+
+
+def test_app_passwords_pass_through(tmp_path: Path) -> None:
+    async def story() -> None:
+        server = await serve(tmp_path / "odd", handlers(Odd(Login(Outcome.OK, ALICE))))
+        remote = RemoteAuthority(tmp_path / "odd")
+        assert await remote.add_app_password(ALICE, "phone", ("imap",)) == "made"
+        assert await remote.app_passwords(ALICE) == await Odd(Login(Outcome.OK)).app_passwords(ALICE)
+        assert await remote.revoke_app_password(ALICE, "phone")
+        assert not await remote.revoke_app_password(ALICE, "other")
+        await remote.close()
+        await server.close()
+        for fault, kind in ((ValueError("no"), ValueError), (SecretsFault("disk is full"), SecretsFault)):
+            server = await serve(tmp_path / kind.__name__, handlers(Odd(fault)))
+            remote = RemoteAuthority(tmp_path / kind.__name__)
+            with pytest.raises(kind, match=str(fault)):
+                await remote.add_app_password(ALICE, "phone", ())
+            with pytest.raises((SecretsFault, Refused)):
+                await remote.revoke_app_password(ALICE, "phone")
+            await remote.close()
+            await server.close()
 
     asyncio.run(story())
 

@@ -43,7 +43,7 @@ def do_all(house: House, world: World, name: str, done: Callable[[World], None] 
                 world, step = step.after(world), None
                 if done is not None:
                     done(world)
-        except OSError:
+        except (OSError, Unknown):
             return [world] if step is None else step.possible(world)
     return [world]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from postroom.net.supervisor import RESTART_STEADY
+from postroom.net.running import RESTART_STEADY
 from postroom.store.changes import Reason
 from tests.faults.edge import EVER, Action, Edge, Plan
 from tests.faults.forms import WRITERS, shared

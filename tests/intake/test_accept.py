@@ -126,8 +126,8 @@ def test_one_line_is_logged_for_each_letter(caplog: pytest.LogCaptureFixture) ->
         accept(a_store(), b"x\r\n", "alice", "bob")
         accept(a_store(), b"Received: x\r\n" * 51, "alice")
     taken, refused = [record.getMessage() for record in caplog.records]
-    assert taken == "intake.accepted letter=a1.1 sender=<> octets=3 recipients=2 filed=2"
-    assert refused == 'intake.rejected letter=a1.1 sender=<> recipients=1 reply="554 5.4.6"'
+    assert taken == "intake.accepted letter=a1.1 sender=<> octets=3 recipients=2 filed=2 checks=loop"
+    assert refused == 'intake.rejected letter=a1.1 sender=<> recipients=1 check=loop reply="554 5.4.6"'
 
 
 def test_time_is_told_in_whole_seconds() -> None:

@@ -8,6 +8,7 @@ import logging
 import os
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 
@@ -16,11 +17,14 @@ import pytest
 from postroom.net import limits
 from postroom.net.connect import connect
 from postroom.net.conversation import Tap
+from postroom.net.counts import Counts, Table
 from postroom.net.hello import INTERNAL_ERROR
 from postroom.net.listener import Door, Listener
 from postroom.net.stream import DeadlineExpired, Farewell, Stream
 from postroom.net.tls import KeyPair, server_context
+from postroom.net.turnstile import Turnstile
 from tests.net.wire import LOOPS, heard, listening, opened, port, raw, run, trusting, until
+from tests.scale import scaled
 
 both_loops = pytest.mark.parametrize("loop", LOOPS)
 
@@ -166,10 +170,11 @@ def test_one_too_many_where_tls_comes_first_hears_an_alert(key_pair: KeyPair) ->
 
 
 def test_addresses_count_by_what_one_subscriber_has() -> None:
-    door = Door(Tap("t"), per_address=1, exempt=[ipaddress.ip_network("10.0.0.0/8")])
-    assert door._key("192.0.2.1") == door._key("::ffff:192.0.2.1") != door._key("192.0.2.2")
-    assert door._key("2001:db8::1") == door._key("2001:db8::ffff") != door._key("2001:db8:0:1::1")
-    assert door._key("10.1.2.3") is None and door._key("") is None
+    exempt = [ipaddress.ip_network("10.0.0.0/8")]
+    key = Turnstile(Counts.alone(), per_address=1, in_all=0, exempt=exempt).counted
+    assert key("192.0.2.1") == key("::ffff:192.0.2.1") != key("192.0.2.2")
+    assert key("2001:db8::1") == key("2001:db8::ffff") != key("2001:db8:0:1::1")
+    assert key("10.1.2.3") is None and key("") is None
 
 
 def test_exempt_networks_are_not_counted() -> None:
@@ -186,7 +191,10 @@ def test_exempt_networks_are_not_counted() -> None:
     run("asyncio", story())
 
 
-def test_refusals_are_one_log_line_a_second(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(("seconds", "lines"), [(60.0, 1), (0.0, 5)])
+def test_refusals_are_one_log_line_a_while(
+    seconds: float, lines: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def story() -> None:
         async with opened(echo, most=0) as (_, number):
             for _ in range(5):
@@ -194,10 +202,12 @@ def test_refusals_are_one_log_line_a_second(caplog: pytest.LogCaptureFixture) ->
                 await heard(client)
                 client.close()
 
+    monkeypatch.setattr(limits, "REFUSE_SECONDS", seconds)
     with caplog.at_level(logging.INFO, "postroom.net.listener"):
         run("asyncio", story())
-    (line,) = [record.message for record in caplog.records]
-    assert line.startswith("connection-refused protocol=test peer=127.0.0.1 ")
+    told = [record.message for record in caplog.records]
+    assert len(told) == lines
+    assert all(line.startswith("connection-refused protocol=test peer=127.0.0.1 ") for line in told)
 
 
 @both_loops
@@ -318,6 +328,192 @@ def test_the_sessions_of_one_account_part_alone() -> None:
                 client.abort()
 
     run("asyncio", story())
+
+
+# --- counted with others
+
+
+@both_loops
+def test_limits_hold_over_all_who_share_a_table(loop: str) -> None:
+    async def story() -> None:
+        table, descriptor = Table.make(2)
+        os.close(descriptor)
+        socks = [listening() for _ in range(4)]
+        doors = [Door(Tap("t"), per_address=0, in_all=4, counts=Counts(table, n)) for n in range(2)]
+        # The same two listeners, of which the second may have two connections, in either process.
+        for number, sock in enumerate(socks):
+            group = number % 2
+            doors[number // 2].open(Listener("test", sock, echo, busy=b"421 busy\r\n", group=group, most=2 * group))
+        kept = [await greeted(port(socks[1])), await greeted(port(socks[3]))]
+        for full in (socks[1], socks[3]):
+            client = await raw(port(full))
+            assert await heard(client) == b"421 busy\r\n"
+            client.close()
+        kept += [await greeted(port(socks[0])), await greeted(port(socks[2]))]
+        client = await raw(port(socks[0]))
+        assert await heard(client) == b"421 busy\r\n"
+        client.close()
+        await kept[1].close()
+        await until(lambda: table.total(0) == 3)
+        await (await greeted(port(socks[1]))).close()
+        for one in kept:
+            one.abort()
+        for door in doors:
+            await door.drain(1.0)
+        assert table.total(0) == 0
+        for sock in socks:
+            sock.close()
+
+    run(loop, story())
+
+
+def test_connections_of_a_64_count_together_over_processes() -> None:
+    async def story() -> None:
+        table, descriptor = Table.make(2)
+        os.close(descriptor)
+        socks = [listening("::1") for _ in range(2)]
+        doors = [Door(Tap("t"), per_address=1, counts=Counts(table, n)) for n in range(2)]
+        for door, sock in zip(doors, socks, strict=True):
+            door.open(Listener("test", sock, echo, busy=b"421 busy\r\n"))
+        first = await connect("::1", port(socks[0]))
+        assert await first.line(100) == b"* hello\r\n"
+        second = await connect("::1", port(socks[1]))
+        assert await second.line(100) == b"421 busy\r\n"
+        for one in (first, second):
+            one.abort()
+        for door, sock in zip(doors, socks, strict=True):
+            await door.drain(1.0)
+            sock.close()
+
+    run("uvloop", story())
+
+
+@both_loops
+def test_whom_another_worker_leaves_standing_is_let_in(loop: str) -> None:
+    """Its worker was killed, or is held up."""
+
+    async def story() -> None:
+        own, anothers = listening(), listening()
+        door = Door(Tap("t"), per_address=0)
+        door.open(Listener("test", own, echo))
+        door.open(Listener("test", anothers, echo, spare=True))
+        for _ in range(2):
+            await (await greeted(port(anothers))).close()
+        await (await greeted(port(own))).close()
+        await door.drain(1.0)
+        for sock in (own, anothers):
+            sock.close()
+
+    run(loop, story())
+
+
+@both_loops
+def test_whom_its_own_worker_lets_in_nobody_else_takes(loop: str) -> None:
+    async def story() -> None:
+        sock = listening()
+        twin = sock.dup()
+        twin.setblocking(False)
+        owner, other = (Door(Tap("t"), per_address=0) for _ in range(2))
+        owner.open(Listener("test", sock, echo))
+        other.open(Listener("test", twin, echo, spare=True))
+        clients = [await greeted(port(sock)) for _ in range(20)]
+        assert (len(owner), len(other)) == (20, 0)
+        for client in clients:
+            client.abort()
+        for door in (owner, other):
+            await door.drain(1.0)
+        await asyncio.sleep(2 * limits.RESCUE_SECONDS)  # nothing is woken any more
+        sock.close()
+        twin.close()
+
+    run(loop, story())
+
+
+# --- sessions that end
+
+
+@both_loops
+def test_one_that_retires_lets_its_sessions_go_on_and_its_successor_accept(loop: str) -> None:
+    async def story() -> None:
+        sock = listening()
+        twin = sock.dup()  # as another process has it
+        twin.setblocking(False)
+        old, new = (Door(Tap("t"), per_address=0) for _ in range(2))
+        old.open(Listener("test", sock, echo))
+        client = await greeted(port(sock))
+        new.open(Listener("test", twin, echo))
+        retiring = asyncio.create_task(old.retire(30.0))
+        await asyncio.sleep(0)
+        await (await greeted(port(sock))).close()
+        client.write(b"still here\r\n")
+        assert await client.line(100) == b"still here\r\n"
+        assert len(old) == 1 and not retiring.done()
+        client.write(b"QUIT\r\n")
+        assert await client.line(100) == b"QUIT\r\n"
+        await client.close()
+        await retiring
+        for door in (old, new):
+            await door.drain(1.0)
+        sock.close()
+        twin.close()
+
+    run(loop, story())
+
+
+def test_one_that_retires_waits_for_its_sessions_only_so_long() -> None:
+    async def story() -> None:
+        async with opened(echo) as (door, number):
+            client = await greeted(number)
+            await door.retire(0.01)
+            assert len(door) == 1
+            draining = asyncio.create_task(door.drain(10.0))
+            assert await client.line(100) == b"* bye\r\n"
+            await client.close()
+            await draining
+
+    run("uvloop", story())
+
+
+@both_loops
+def test_a_session_that_is_ended_hears_so_or_is_cut_off(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def deaf(stream: Stream) -> None:
+        stream.write(b"* hello\r\n")
+        await stream.flush()
+        await asyncio.Event().wait()
+
+    async def story() -> None:
+        for handler, said in ((echo, b"* hello\r\n* bye\r\n"), (deaf, b"* hello\r\n")):
+            async with opened(handler) as (door, number):
+                client = await raw(number)
+                await until(lambda: bool(door.sessions()))
+                ((stream, conversation),) = door.sessions()
+                assert conversation.peer == "127.0.0.1"
+                door.end(stream)
+                assert await heard(client) == said
+                client.close()
+
+    monkeypatch.setattr(limits, "PARTING_SECONDS", 0.05)
+    run(loop, story())
+
+
+def test_a_storm_of_resets_leaves_nothing_behind() -> None:
+    async def story() -> None:
+        table, descriptor = Table.make(1)
+        os.close(descriptor)
+        sock = listening()
+        door = Door(Tap("t"), per_address=1000, counts=Counts(table, 0))
+        door.open(Listener("test", sock, echo))
+        for _ in range(scaled(200, 20_000)):
+            client = await raw(port(sock))
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.close()
+        await (await greeted(port(sock))).close()
+        await until(lambda: not len(door))
+        assert table.total(0) == 0
+        await door.drain(0.0)
+        sock.close()
+
+    run("uvloop", story())
 
 
 # --- implicit TLS
@@ -442,6 +638,7 @@ STARVING = """
 import asyncio, os, resource, sys, time
 import uvloop
 from postroom.net.conversation import Tap
+from postroom.net.counts import Counts, Table
 from postroom.net.listener import Door, Listener
 from tests.net.wire import listening, port
 

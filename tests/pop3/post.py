@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 import functools
 import ssl
+from array import array
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import cast
 
 from postroom.accounts.authority import Attempt, Login, Outcome
 from postroom.accounts.directory import Directory
-from postroom.message.octets import crlf_size
+from postroom.message.structure import parse
 from postroom.net.tls import LoginPolicy
 from postroom.pop3.server import serve
 from postroom.pop3.session import Pop3Service
 from postroom.store.changes import Expunge, Expunged, Reason, Refused
+from postroom.store.drops import Drops
 from postroom.store.interface import Store, Unreadable
 from postroom.store.values import (
     Account,
     AccountId,
-    Entry,
     Letter,
     Mailbox,
     MailboxId,
@@ -52,6 +53,10 @@ class Shelf:
         self.owners = {ALICE: Account(AccountId(1), ALICE), BOB: Account(AccountId(2), BOB)}
         self.inboxes: dict[MailboxId, list[Letter]] = {MailboxId(1): [], MailboxId(2): []}
         self.octets: dict[MessageId, bytes] = {}
+        self.graves: list[Letter] = []
+        """Letters that were taken away and are kept."""
+        self.looked_at = 0
+        """Letters that were looked at for binary parts."""
         self.commits: list[object] = []
         self.reads = 0
         self.fault: Exception | None = None
@@ -65,27 +70,29 @@ class Shelf:
     def put(self, octets: bytes, *, prefix: bytes = PREFIX, email_id: str = "", mailbox: int = 1) -> Letter:
         """File a letter at the end of an INBOX."""
         inbox = self.inboxes[MailboxId(mailbox)]
-        message = MessageId(len(self.octets) + 1)
-        self.octets[message] = prefix + octets
+        serial = len(self.octets) + 1
+        message = next((each.message for each in inbox if each.email_id == email_id), MessageId(serial))
+        self.octets[MessageId(serial)] = prefix + octets
+        facts = parse(octets)
         letter = Letter(
-            uid=Uid(4 + 3 * message),
+            uid=Uid(4 + 3 * serial),
             message=message,
-            email_id=email_id or f"M{message}",
+            email_id=email_id or f"M{serial}",
             thread_id="T1",
             segment=1,
-            offset=message * 1000,
+            offset=serial,
             blob_size=len(octets),
-            crlf_size=crlf_size(octets),
+            crlf_size=facts.crlf_size,
             prefix=prefix,
-            header_size=0,
+            header_size=facts.header_size,
             sent=None,
             sent_zone=None,
             internal_date=0,
             zone=0,
             save_date=0,
-            envelope=b"(envelope)",
-            bodystructure=b"(bodystructure)",
-            parts=b"parts",
+            envelope=facts.envelope,
+            bodystructure=facts.bodystructure,
+            parts=facts.parts,
         )
         inbox.append(letter)
         return letter
@@ -100,15 +107,29 @@ class Shelf:
             return None
         return Mailbox(number, account, name, UidValidity(1), None, f"F{number}")
 
-    async def entries(self, mailbox: MailboxId, after: Uid, limit: int) -> list[Entry]:
+    async def drops(self, mailbox: MailboxId, after: Uid, limit: int) -> Drops:
         await self._index()
         found = [each for each in self.inboxes[mailbox] if each.uid > after][:limit]
-        return [Entry(each.uid, 0, "", ModSeq(1), 0, 0, len(each.prefix) + each.blob_size) for each in found]
+        return Drops(
+            array("I", [each.uid for each in found]),
+            array("Q", [len(each.prefix) + each.crlf_size for each in found]),
+            array("Q", [each.message for each in found]),
+            "\n".join([each.email_id for each in found]),
+        )
 
-    async def letters(self, mailbox: MailboxId, uids: Sequence[Uid], *, answers: bool = True) -> list[Letter]:
+    async def kept_letters(self, mailbox: MailboxId, uids: Sequence[Uid], *, answers: bool = True) -> list[Letter]:
         await self._index()
-        wanted = set(uids)
-        return [each for each in self.inboxes[mailbox] if each.uid in wanted]
+        found = [each for each in (*self.inboxes[mailbox], *self.graves) if each.uid in set(uids)]
+        if not answers:
+            found = [each._replace(envelope=b"", bodystructure=b"", parts=b"") for each in found]
+        return sorted(found)
+
+    async def with_binary(self, mailbox: MailboxId, after: Uid, limit: int) -> tuple[list[Uid], Uid | None]:
+        await self._index()
+        looked = [each for each in self.inboxes[mailbox] if each.uid > after][:limit]
+        self.looked_at += len(looked)
+        found = [each.uid for each in looked if b'"binary"' in each.bodystructure.lower()]
+        return found, looked[-1].uid if len(looked) == limit else None
 
     async def read(self, letter: Letter, start: int, length: int) -> bytes:
         await asyncio.sleep(0)
@@ -116,7 +137,7 @@ class Shelf:
         self.readable -= 1
         if self.readable < 0:
             raise Unreadable("the segment is gone")
-        return self.octets[letter.message][start : start + length]
+        return self.octets[MessageId(letter.offset)][start : start + length]
 
     async def commit(self, change: object) -> Expunged | Refused:
         await self._index()

@@ -28,6 +28,9 @@ def test_capabilities_before_login(post: Post) -> None:
         S: AUTH-RESP-CODE
         S: PIPELINING
         S: EXPIRE NEVER
+        S: LOGIN-DELAY 0
+        S: UTF8 USER
+        S: LANG
         S: USER
         S: SASL PLAIN LOGIN
         S: STLS
@@ -46,6 +49,9 @@ CAPABILITIES = """
     S: AUTH-RESP-CODE
     S: PIPELINING
     S: EXPIRE NEVER
+    S: LOGIN-DELAY 0
+    S: UTF8 USER
+    S: LANG
 """
 
 

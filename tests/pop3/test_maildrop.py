@@ -3,9 +3,11 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import functools
+import gc
 import os
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,14 +16,16 @@ from typing import cast
 import pytest
 
 from postroom.message.structure import parse
-from postroom.pop3.maildrop import InUse, Lock, Maildrop, NoMaildrop, open_maildrop
+from postroom.pop3.maildrop import InUse, Lock, Maildrop, NoMaildrop, Snapshot, open_maildrop
 from postroom.pop3.server import serve
+from postroom.pop3.sizes import Sizes
 from postroom.store.changes import AddAccount, Copy, Expunge, Filed, Target
 from postroom.store.interface import Delivery, Store, StoreFault
 from postroom.store.sqlite import SqliteStore, open_store
 from postroom.store.upgrade.migrating import migrate
-from postroom.store.values import AccountId, Mailbox, Uid
+from postroom.store.values import AccountId, Mailbox, MailboxId, MessageId, Uid
 from tests.pop3.post import ALICE, LETTER, LOGIN, PREFIX, Post
+from tests.scale import scaled
 from tests.talk import converse
 
 OWNER = AccountId(1)
@@ -72,6 +76,17 @@ def test_another_process_is_kept_out_and_its_death_lets_us_in(tmp_path: Path) ->
     Lock(tmp_path, OWNER).release()
 
 
+def test_who_comes_back_before_the_old_session_is_seen_to_end_waits_a_moment_for_it(post: Post) -> None:
+    async def run() -> None:
+        first = await open_maildrop(post.service.store, post.folder, OWNER)
+        second = asyncio.create_task(open_maildrop(post.service.store, post.folder, OWNER))
+        await asyncio.sleep(0)
+        first.release()
+        (await second).release()
+
+    asyncio.run(run())
+
+
 def test_the_lock_file_is_the_owners_alone_and_follows_no_link(tmp_path: Path) -> None:
     Lock(tmp_path, OWNER).release()
     assert (tmp_path / "1.lock").stat().st_mode & 0o777 == 0o600
@@ -116,15 +131,53 @@ def test_messages_are_numbered_by_uid_over_many_slices(post: Post) -> None:
 
     async def then(drop: Maildrop) -> None:
         assert len(drop) == 1234
-        assert list(drop.numbers()) == list(range(1, 1235))
         assert 1234 in drop
         assert 0 not in drop
         assert 1235 not in drop
-        assert await drop.sizes() == [(number, len(PREFIX) + number + 1) for number in range(1, 1235)]
+        wanted = [len(PREFIX) + number + 1 for number in range(1, 1235)]
+        assert b"".join(drop.sizes()) == b"".join(b"%d %d\r\n" % row for row in enumerate(wanted, 1))
+        assert drop.octets == sum(wanted)
         assert drop.unique_id(1234) == "M1234.1"
+        assert b"".join(drop.unique_ids()) == b"".join(b"%d M%d.1\r\n" % (row, row) for row in range(1, 1235))
+        for number in (1, 500, 501, 1234):
+            drop.mark(number)
+            drop.mark(number)
+        assert len(drop) == 1230
+        assert drop.octets == sum(wanted) - sum(wanted[number - 1] for number in (1, 500, 501, 1234))
+        left = [number for number in range(1, 1235) if number not in (1, 500, 501, 1234)]
+        for listing in (drop.sizes(), drop.unique_ids()):
+            assert [int(line.split()[0]) for line in b"".join(listing).splitlines()] == left
+        drop.unmark()
+        assert (len(drop), drop.octets) == (1234, sum(wanted))
 
     opened(post, then)
     assert post.shelf.reads == 0
+
+
+def test_a_letter_of_a_large_maildrop_costs_less_than_a_hundred_octets(post: Post) -> None:
+    count = scaled(5_000, 100_000)
+    letters = [post.shelf.put(LETTER) for _ in range(2)]
+    inbox = post.shelf.inboxes[MailboxId(1)]
+    inbox[:] = [
+        letters[0]._replace(uid=Uid(n), message=MessageId(n), email_id=f"M{n:032x}") for n in range(1, count + 1)
+    ]
+
+    async def then(drop: Maildrop) -> None:
+        before = tracemalloc.get_traced_memory()[0]
+        again = await Snapshot.of(post.service.store, MailboxId(1))
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] - before < 100 * count
+        assert len(again) == len(drop) == count
+        for number in range(1, count + 1):
+            drop.mark(number)
+        assert tracemalloc.get_traced_memory()[0] - before < 100 * count
+        assert (len(drop), drop.octets) == (0, 0)
+
+    tracemalloc.start()
+    try:
+        opened(post, then)
+    finally:
+        tracemalloc.stop()
 
 
 def test_copies_of_one_letter_are_told_apart_by_their_order(post: Post) -> None:
@@ -132,7 +185,9 @@ def test_copies_of_one_letter_are_told_apart_by_their_order(post: Post) -> None:
         post.shelf.put(LETTER, email_id=email_id)
 
     async def then(drop: Maildrop) -> None:
-        assert [drop.unique_id(number) for number in drop.numbers()] == ["Ma.1", "Mb.1", "Ma.2", "Ma.3", "Mb.2"]
+        wanted = ["Ma.1", "Mb.1", "Ma.2", "Ma.3", "Mb.2"]
+        assert [drop.unique_id(number) for number in range(1, 6)] == wanted
+        assert b"".join(drop.unique_ids()).split()[1::2] == [each.encode() for each in wanted]
 
     opened(post, then)
 
@@ -143,8 +198,8 @@ def test_sizes_are_told_without_reading_a_letter_whatever_imap_stored(post: Post
     post.shelf.put(b"a\nb")
 
     async def then(drop: Maildrop) -> None:
-        assert drop.size(2) == 6
-        assert await drop.sizes() == [(1, 6), (2, 6), (3, 6), (4, 0), (5, 2), (6, len(PREFIX) + 6)]
+        await drop.measure(post.service.sizes)
+        assert [drop.size(number) for number in range(1, 7)] == [6, 6, 6, 0, 2, len(PREFIX) + 6]
 
     opened(post, then)
     assert post.shelf.reads == 0
@@ -277,7 +332,10 @@ def test_a_letter_that_imap_expunges_meanwhile_is_read_to_the_end(tmp_path: Path
         await real.put(b"Subject: gone\r\n\r\nbody\r\n")
         drop = await open_maildrop(real.store, tmp_path / "run", OWNER)
         await real.store.commit(Expunge(real.inbox.id, None, deleted_only=False))
-        assert await drop.reading(1).chunk() == PREFIX + b"Subject: gone\r\n\r\nbody\r\n"
+        await drop.measure(Sizes())
+        reading, size = await drop.reading(1)
+        assert await reading.chunk() == PREFIX + b"Subject: gone\r\n\r\nbody\r\n"
+        assert size == len(PREFIX) + 23
         drop.mark(1)
         assert await drop.update() == 1
         drop.release()

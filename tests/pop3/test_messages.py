@@ -9,6 +9,7 @@ from postroom.net import memory
 from postroom.net.conversation import Kind
 from postroom.pop3.maildrop import CHUNK
 from postroom.store.values import MailboxId
+from tests.pop3.binaries import part
 from tests.pop3.post import ALICE, LETTER, LOGIN, PREFIX, Post
 from tests.talk import Client, session, talk
 
@@ -221,7 +222,7 @@ def test_a_letter_that_imap_expunged_is_still_there_in_this_session(post: Post) 
             await client.line()
             assert await client.line() == b"+OK 2 messages"
             assert await client.line() == b"+OK 2 %d" % (SENT + 6)
-            post.shelf.inboxes[MailboxId(1)].pop()
+            post.shelf.graves.append(post.shelf.inboxes[MailboxId(1)].pop())
             post.shelf.put(b"new\r\n")
             await client.send("STAT", "UIDL 2", "RETR 2", "DELE 2", "RETR 3", "QUIT")
             assert await client.line() == b"+OK 2 %d" % (SENT + 6)
@@ -231,6 +232,71 @@ def test_a_letter_that_imap_expunged_is_still_there_in_this_session(post: Post) 
 
     asyncio.run(converse())
     assert [letter.email_id for letter in post.shelf.inboxes[MailboxId(1)]] == ["M1", "M3"]
+
+
+def test_a_letter_that_is_not_kept_any_more_is_refused_and_never_another_is_sent(post: Post) -> None:
+    for body in (b"one\r\n", b"two\r\n", b"three\r\n"):
+        post.shelf.put(body, prefix=b"")
+
+    async def converse() -> None:
+        async with session(post.handler) as client:
+            await client.line()
+            await client.send(f"USER {ALICE}", "PASS hunter2", "STAT")
+            assert [await client.line() for _ in range(3)][1:] == [b"+OK 3 messages", b"+OK 3 17"]
+            del post.shelf.inboxes[MailboxId(1)][1]
+            post.shelf.put(b"new\r\n", prefix=b"")
+            await client.send("RETR 2", "TOP 2 0", "RETR 3", "RETR 1", "DELE 2", "QUIT")
+            gone = b"-ERR [SYS/TEMP] Message was deleted by another session"
+            assert [await client.line() for _ in range(2)] == [gone, gone]
+            assert await client.lines(b".") == [b"+OK 7 octets", b"three", b"."]
+            assert await client.lines(b".") == [b"+OK 5 octets", b"one", b"."]
+            assert [(await client.line())[:3] for _ in range(2)] == [b"+OK", b"+OK"]
+
+    asyncio.run(converse())
+    assert [letter.email_id for letter in post.shelf.inboxes[MailboxId(1)]] == ["M1", "M3", "M4"]
+
+
+@pytest.mark.parametrize("order", [range(1, 121), range(120, 0, -1), range(1, 121, 7), [5, 5, 5, 1, 120, 60, 61]])
+def test_letters_come_right_in_whatever_order_they_are_taken(post: Post, order: list[int]) -> None:
+    for number in range(1, 121):
+        post.shelf.put(b"%d\r\n" % number, prefix=b"")
+    text = "".join(f"C: RETR {number}\nS: +OK *\nS: {number}\nS: .\n" for number in order)
+    talk(post.handler, LOGIN + text)
+
+
+def test_binary_parts_come_as_base64_by_retr_and_top_alike_and_sizes_say_so(post: Post) -> None:
+    post.shelf.put(b"Subject: b\r\n" + part(b"\0" * 100))
+    post.shelf.put(LETTER)
+    head = "S: Return-Path: <>\nS: Subject: b\nS: Content-Type: *\nS: Content-Transfer-Encoding: base64\nS:\n"
+    first, second = f"S: {'A' * 76}\n", f"S: {'A' * 58}==\n"
+    size = len(PREFIX) + len(b"Subject: b\r\n" + part(b"")) + 136 + 4
+    talk(
+        post.handler,
+        LOGIN
+        + f"C: STAT\nS: +OK 2 {size + SENT}\nC: LIST 1\nS: +OK 1 {size}\nC: LIST\nS: +OK *\nS: 1 {size}\n"
+        + f"S: 2 {SENT}\nS: .\nC: RETR 1\nS: +OK {size} octets\n{head}{first}{second}S: .\n"
+        + f"C: TOP 1 0\nS: +OK *\n{head}S: .\nC: TOP 1 1\nS: +OK *\n{head}{first}S: .\n"
+        + f"C: TOP 1 99\nS: +OK *\n{head}{first}{second}S: .\nC: DELE 1\nS: +OK *\nC: STAT\nS: +OK 1 {SENT}\n"
+        + f"C: RSET\nS: +OK *\nC: STAT\nS: +OK 2 {size + SENT}",
+    )
+
+
+def test_a_binary_letter_that_goes_meanwhile_is_read_or_refused(post: Post) -> None:
+    for _ in range(2):
+        post.shelf.put(part(b"\0"), prefix=b"")
+
+    async def converse() -> None:
+        async with session(post.handler) as client:
+            await client.line()
+            await client.send(f"USER {ALICE}", "PASS hunter2", "STAT")
+            assert [await client.line() for _ in range(3)][1:] == [b"+OK 2 messages", b"+OK 2 166"]
+            post.shelf.graves.append(post.shelf.inboxes[MailboxId(1)].pop())
+            post.shelf.inboxes[MailboxId(1)].clear()
+            await client.send("RETR 1", "RETR 2")
+            assert await client.line() == b"-ERR [SYS/TEMP] Message was deleted by another session"
+            assert (await client.lines(b"."))[-2:] == [b"AA==", b"."]
+
+    asyncio.run(converse())
 
 
 def test_a_letter_that_cannot_be_read_is_refused_and_the_session_goes_on(

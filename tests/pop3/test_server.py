@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from postroom.net import memory
 from postroom.net.conversation import Tap
-from postroom.net.limits import BAD_COMMANDS, POP3_COMMAND_OCTETS
+from postroom.net.limits import BAD_COMMANDS, POP3_AUTH_LINE_OCTETS, POP3_COMMAND_OCTETS
 from postroom.net.stream import DeadlineExpired, Farewell
 from postroom.pop3.server import ROWS, Row, Takes, mask, serve
 from postroom.pop3.session import State
@@ -43,7 +43,7 @@ def test_every_command_has_its_argument_checked(post: Post, row: Row) -> None:
 
 
 def test_there_is_no_apop_and_nothing_else_unheard_of(post: Post) -> None:
-    for command in ("APOP alice 0123456789abcdef0123456789abcdef", "XTND", "LAST", "UTF8", "LANG", "RETRX 1"):
+    for command in ("APOP alice 0123456789abcdef0123456789abcdef", "XTND", "LAST", "RETRX 1"):
         talk(post.handler, HELLO + f"C: {command}\nS: -ERR Unknown command")
 
 
@@ -61,6 +61,14 @@ def test_a_line_of_the_limit_is_heard_and_one_more_octet_is_one_error(post: Post
     most = "USER " + "x" * (POP3_COMMAND_OCTETS - 7)
     talk(post.handler, HELLO + f"C: {most}\nS: +OK *")
     talk(post.handler, HELLO + f"C: {most}x\nS: -ERR Line too long\nC: QUIT\nS: +OK *\nS! end")
+
+
+def test_auth_may_bring_an_initial_response_of_the_length_of_an_answer_and_no_more(post: Post) -> None:
+    most = "AUTH PLAIN " + "x" * (POP3_AUTH_LINE_OCTETS - 13)
+    talk(post.handler, HELLO + f"C: {most}\nS: -ERR Malformed authentication exchange\nC: NOOP\nS: -ERR *")
+    for more in (1, 99 * POP3_AUTH_LINE_OCTETS):
+        talk(post.handler, HELLO + f"C: {most}{'x' * more}\nS: -ERR Line too long\nC: QUIT\nS: +OK *\nS! end")
+    talk(post.handler, LOGIN + f"C: {most}\nS: -ERR Line too long\nC: STAT\nS: +OK *")
 
 
 def test_the_tail_of_an_overlong_line_is_no_command(post: Post) -> None:

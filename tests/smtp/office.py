@@ -14,11 +14,13 @@ from typing import Final, cast
 from postroom.accounts.authority import Attempt, Authority, Login, Outcome
 from postroom.accounts.directory import Directory
 from postroom.intake.accept import Intake
+from postroom.intake.refusals import Refusals
 from postroom.message.octets import Octets
 from postroom.net.conversation import Tap
+from postroom.net.networks import Network
 from postroom.net.tls import LoginPolicy
 from postroom.smtp.server import serve
-from postroom.smtp.session import Role, SmtpService
+from postroom.smtp.session import Role, SmtpService, Verify
 from postroom.store.changes import Filed, Reason, Refused
 from postroom.store.interface import Blob, Delivery, Store
 from postroom.store.values import Account, AccountId, Alias, Mailbox, MailboxId, Quota, Uid, UidValidity
@@ -36,6 +38,7 @@ class MemoryBlob:
         self.discarded = False
         self.fault = fault
         """Raised by the next write."""
+        self.writes = 0
         self._chunks: list[bytes] = []
 
     def write(self, chunk: bytes | bytearray | memoryview) -> None:
@@ -43,6 +46,7 @@ class MemoryBlob:
             raise self.fault
         self._chunks.append(bytes(chunk))
         self.size += len(chunk)
+        self.writes += 1
 
     def contents(self) -> Octets:
         return b"".join(self._chunks)
@@ -178,6 +182,16 @@ class Clock:
         return self.seconds
 
 
+class Notes:
+    """The records of what was refused."""
+
+    def __init__(self) -> None:
+        self.kept: list[dict[str, str]] = []
+
+    def note(self, **fields: str) -> None:
+        self.kept.append(fields)
+
+
 @dataclass
 class Office:
     """A site example.test with alice@ (administrator), bob@ and carol@ (disabled), and what talks to it."""
@@ -187,6 +201,11 @@ class Office:
     clock: Clock = field(default_factory=Clock)
     max_message_size: int = 100_000
     login: LoginPolicy = field(default_factory=lambda: LoginPolicy(require_tls=True, loopback_plain=False))
+    verify: Verify = Verify.ACCOUNTS
+    greeting_pause: float = 0.0
+    xclient_networks: tuple[Network, ...] = ()
+    domains: tuple[str, ...] = ("example.test", "example.org")
+    refusals: Notes = field(default_factory=Notes)
 
     def __post_init__(self) -> None:
         self.store.add("alice@example.test", admin=True)
@@ -197,12 +216,22 @@ class Office:
         return SmtpService(
             "mx.example.test",
             role,
-            Intake(cast(Store, self.store), "mx.example.test", ["example.test", "example.org"], clock=lambda: NOW),
+            Intake(
+                cast(Store, self.store),
+                "mx.example.test",
+                self.domains,
+                refusals=cast(Refusals, self.refusals),
+                clock=lambda: NOW,
+            ),
             Directory(self.store.account, cast(Authority, self.passwords)),
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER),
             self.login,
             self.max_message_size,
             self.clock,
+            domains=self.domains,
+            verify=self.verify,
+            greeting_pause=self.greeting_pause,
+            xclient_networks=self.xclient_networks,
         )
 
     def talk(self, text: str, role: Role = Role.SMTP, *, tls: bool = False, without_tls: bool = False) -> Talked:
@@ -251,6 +280,33 @@ BEGUN: Final = (
 """
 )
 """A letter to alice is under way."""
+OFFERED: Final = """
+    S: 250-mx.example.test
+    S: 250-8BITMIME
+    S: 250-BINARYMIME
+    S: 250-PIPELINING
+    S: 250-ENHANCEDSTATUSCODES
+    S: 250-SMTPUTF8
+    S: 250-LIMITS RCPTMAX=1000
+    S: 250-SIZE *
+    S: 250-CHUNKING
+    S* 250-EXPN
+    S* 250-HELP
+    S* 250-STARTTLS
+    S* 250-AUTH *
+    S* 250-SEND
+    S* 250-SOML
+    S* 250-SAML
+    S* 250-XCLIENT *
+    S: 250 *
+"""
+"""EHLO's whole reply."""
+EXTENDED: Final = f"""
+    S: 220 mx.example.test ESMTP Postroom
+    C: EHLO client.test
+    {OFFERED}
+"""
+"""Greeting done, with extensions."""
 IN_DATA: Final = (
     BEGUN
     + """

@@ -3,22 +3,22 @@ from __future__ import annotations
 import pytest
 
 from postroom.smtp.session import Role
-from tests.smtp.office import BEGUN, HELLO, Office
+from tests.smtp.office import BEGUN, HELLO, LOGGED_IN, OFFERED, Office
+
+VERBS_OF_RFC_821 = (
+    *("HELO", "MAIL", "RCPT", "DATA", "RSET", "SEND", "SOML", "SAML"),
+    *("VRFY", "EXPN", "HELP", "NOOP", "QUIT", "TURN"),
+)
+"""RFC 821 4.1.1."""
 
 
 def test_the_scenario_of_the_rfc() -> None:
     # RFC 5321 D.1, and D.2 in the middle: RSET
     office = Office()
-    office.talk("""
+    office.talk(f"""
         S: 220 mx.example.test ESMTP Postroom
         C: EHLO bar.com
-        S: 250-mx.example.test
-        S: 250-8BITMIME
-        S: 250-PIPELINING
-        S: 250-ENHANCEDSTATUSCODES
-        S: 250-SIZE 100000
-        S: 250-HELP
-        S: 250 STARTTLS
+        {OFFERED}
         C: MAIL FROM:<Smith@bar.com>
         S: 250 2.1.0 Sender ok
         C: RCPT TO:<alice@example.test>
@@ -38,7 +38,7 @@ def test_the_scenario_of_the_rfc() -> None:
         C: Blah blah blah...
         C: ...etc. etc. etc.
         C: .
-        S: 250 2.6.0 Letter accepted as {id}
+        S: 250 2.6.0 Letter accepted as {{id}}
         C: QUIT
         S: 221 2.0.0 Goodbye
         S! end
@@ -85,13 +85,7 @@ def test_a_second_greeting_forgets_the_transaction(verb: str) -> None:
     Office().talk(f"""
         {BEGUN}
         C: {verb} client.test
-        S* 250-mx.example.test
-        S* 250-8BITMIME
-        S* 250-PIPELINING
-        S* 250-ENHANCEDSTATUSCODES
-        S* 250-SIZE 100000
-        S* 250-HELP
-        S: 250 *
+        {OFFERED if verb == "EHLO" else "S: 250 *"}
         C: DATA
         S: 503 5.5.1 Send MAIL first
     """)
@@ -150,14 +144,18 @@ def test_help_tells_the_verbs_of_this_listener() -> None:
     Office().talk("""
         S: 220 *
         C: HELP
-        S: 214-2.0.0 EHLO HELO MAIL RCPT DATA RSET VRFY NOOP HELP STARTTLS QUIT
+        S: 214-2.0.0 EHLO HELO MAIL RCPT DATA BDAT RSET VRFY EXPN NOOP HELP STARTTLS QUIT SEND SOML SAML TURN
         S: 214 2.0.0 *
         C: HELP rcpt
         S: 214-2.0.0 RCPT TO:<recipient>: add a recipient
         S: 214 2.0.0 RFC 5321 4.1.1.3
         C: HELP AUTH
         S: 504 5.5.4 No help about that
-        C: HELP EXPN
+        C: HELP ETRN
+        S: 504 5.5.4 No help about that
+        C: HELP XCLIENT
+        S: 504 5.5.4 No help about that
+        C: HELP LHLO
         S: 504 5.5.4 No help about that
         C: HELP me please
         S: 504 5.5.4 No help about that
@@ -165,9 +163,45 @@ def test_help_tells_the_verbs_of_this_listener() -> None:
     Office().talk("S: 220 *\nC: HELP AUTH\nS: 214-2.0.0 AUTH *\nS: 214 2.0.0 RFC 4954 4", Role.SUBMISSION)
 
 
-@pytest.mark.parametrize("verb", ["EXPN", "TURN", "SEND", "SOML", "SAML", "ETRN"])
-def test_what_is_known_and_not_done_here(verb: str) -> None:
-    Office().talk(f"S: 220 *\nC: {verb} x\nS: 502 5.5.1 *\nC: {verb}\nS: 502 5.5.1 *")
+def test_help_tells_what_a_reply_may_mean() -> None:
+    Office().talk("""
+        S: 220 *
+        C: HELP 354
+        S: 214 2.0.0 354  Send the letter, end with CRLF.CRLF
+        C: HELP 221
+        S: 214 2.0.0 221 2.0.0 Goodbye
+        C: HELP 999
+        S: 504 5.5.4 No help about that
+    """)
+
+
+@pytest.mark.parametrize("verb", VERBS_OF_RFC_821)
+def test_every_command_of_the_original_protocol_is_explained(verb: str) -> None:
+    Office().talk(f"S: 220 *\nC: HELP {verb}\nS: 214-2.0.0 {verb}*\nS: 214 2.0.0 RFC *")
+
+
+def test_what_is_known_and_not_done_here() -> None:
+    Office().talk("S: 220 *\nC: ETRN x\nS: 502 5.5.1 *\nC: ETRN\nS: 502 5.5.1 *")
+
+
+def test_places_are_not_changed_with_whoever_asks() -> None:
+    # RFC 5321 F.1
+    Office().talk("""
+        S: 220 *
+        C: TURN
+        S: 503 5.5.1 Send EHLO first
+        C: HELO client.test
+        S: 250 *
+        C: TURN now
+        S: 501 5.5.4 *
+        C: TURN
+        S: 502 5.7.0 TURN would hand mail to anybody, and is not done in the clear
+        C: MAIL FROM:<>
+        S: 250 *
+        C: TURN
+        S: 503 5.5.1 Not during a mail transaction
+    """)
+    Office().talk(f"{LOGGED_IN}\nC: TURN\nS: 502 5.7.0 *", Role.SUBMISSIONS, tls=True)
 
 
 @pytest.mark.parametrize("verb", ["XYZZY", "", "MAILFROM:<a@b.test>", " NOOP", "NOOPS", "\xe4"])

@@ -11,8 +11,9 @@ from postroom.smtp.grammar import read_reply_line
 from postroom.smtp.replies import Reply
 
 TABLE = {name: reply for name, reply in vars(replies).items() if isinstance(reply, Reply)}
-WITHOUT_ENHANCED = {"R250_GREETED", "R354_DATA"}
-"""RFC 2034 4: no enhanced code in replies to HELO and EHLO, nor in 3yz."""
+WITHOUT_ENHANCED = {"R220_GREETING", "R250_GREETED", "R354_DATA"}
+"""RFC 2034 4: no enhanced code in the greeting and in replies to HELO and EHLO, nor in 3yz."""
+PAGE = Path(__file__).parents[2] / "docs" / "replies.md"
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -46,6 +47,29 @@ def test_every_reply_is_given_somewhere() -> None:
     assert [name for name in TABLE if not re.search(rf"\b{name}\b", code)] == []
 
 
+def test_the_page_of_replies_is_made_from_the_table() -> None:
+    assert PAGE.read_text().endswith("\n\n" + replies.write_table()), (
+        "docs/replies.md is not what the table says; make it anew: .venv/bin/python -m tests.smtp.test_replies"
+    )
+
+
+def test_help_finds_every_reply_by_its_code() -> None:
+    assert {reply for code in range(200, 600) for reply in replies.with_code(str(code))} == set(TABLE.values())
+    assert replies.with_code("") == replies.with_code("2") == replies.with_code("R250") == []
+
+
 def test_another_text_can_be_said_and_never_makes_a_second_line() -> None:
     assert replies.R250_ACCEPTED.saying("as a1") == b"250 2.6.0 as a1\r\n"
     assert replies.R250_ACCEPTED.saying("a\r\n250 b") == b"250 2.6.0 a??250 b\r\n"
+
+
+def test_several_lines_are_one_reply() -> None:
+    assert replies.R250_VERIFIED.saying("<a@b>", "<ö@b>") == b"250-2.1.5 <a@b>\r\n250 2.1.5 <?@b>\r\n"
+    assert replies.R250_VERIFIED.saying("<ö@b>", utf8=True) == "250 2.1.5 <ö@b>\r\n".encode()
+    # What would end a line, or turn it round, stands in none.
+    assert replies.R250_VERIFIED.saying("a\u2028b\u202ec\x85d", utf8=True) == b"250 2.1.5 a?b?c?d\r\n"
+
+
+if __name__ == "__main__":
+    text, _, _ = PAGE.read_text().partition("\n\n|")
+    PAGE.write_text(f"{text.rstrip()}\n\n{replies.write_table()}")

@@ -14,7 +14,7 @@ from postroom.net.stream import Farewell
 from postroom.smtp.grammar import read_reply_line
 from postroom.smtp.session import Role
 from postroom.store.interface import StorageFull, StoreFault
-from tests.smtp.office import BEGUN, HELLO, IN_DATA, Office
+from tests.smtp.office import BEGUN, HELLO, IN_DATA, OFFERED, Office
 
 GREETING = "S: 220 mx.example.test ESMTP Postroom"
 
@@ -40,6 +40,47 @@ def test_who_talks_before_the_greeting_gets_no_letter_in() -> None:
 
     assert asyncio.run(go()) == b"554 5.5.1 You talked before the greeting\r\n"
     assert office.empty
+
+
+# --- the pause before the greeting
+
+
+def test_a_stranger_that_waits_through_the_pause_is_greeted() -> None:
+    office = Office(greeting_pause=0.01)
+    office.talk(f"{GREETING}\nC: NOOP\nS: 250 *")
+
+
+@pytest.mark.parametrize("words", ["EHLO x\\r\\n", "x", "\\r\\n", "y" * 3000])
+def test_who_talks_in_the_pause_is_sent_away(words: str) -> None:
+    office = Office(greeting_pause=0.05)
+
+    async def go() -> bytes:
+        async with office.session() as client:
+            for _ in range(20):
+                await asyncio.sleep(0)
+            await client.raw(words.encode().replace(b"\\r\\n", b"\r\n"))
+            return await client.eof()
+
+    assert asyncio.run(go()) == b"554 5.5.1 You talked before the greeting\r\n"
+
+
+def test_who_talks_a_whole_line_is_sent_away_at_once() -> None:
+    # A pause that the test would not outlive.
+    Office(greeting_pause=1000.0).talk("C! open\nC: EHLO x\nS: 554 5.5.1 *\nS! end")
+
+
+def test_a_shutdown_cuts_the_pause_short() -> None:
+    office = Office(greeting_pause=1000.0)
+    office.talk(f"C! open\nS! part\n{GREETING}\nS: 421 4.3.2 *\nS! end")
+
+
+def test_a_client_may_vanish_in_the_pause() -> None:
+    Office(greeting_pause=1000.0).talk("C! open\nC! close")
+
+
+@pytest.mark.parametrize("role", [Role.SUBMISSION, Role.SUBMISSIONS, Role.LMTP])
+def test_who_is_no_stranger_is_not_kept_waiting(role: Role) -> None:
+    Office(greeting_pause=1000.0).talk("S: 220 *", role, tls=role is Role.SUBMISSIONS)
 
 
 @pytest.mark.parametrize(
@@ -130,13 +171,7 @@ def test_verbs_in_any_case_and_gaps_of_any_width() -> None:
     Office().talk(f"""
         {GREETING}
         C: eHlO  client.test
-        S: 250-mx.example.test
-        S: 250-8BITMIME
-        S: 250-PIPELINING
-        S: 250-ENHANCEDSTATUSCODES
-        S: 250-SIZE 100000
-        S: 250-HELP
-        S: 250 STARTTLS
+        {OFFERED}
         C< mail\\tfrom: <a@b.test>  \\r\\n
         S: 250 *
     """)
@@ -190,7 +225,7 @@ def test_data_without_a_recipient_is_refused_and_its_lines_are_commands() -> Non
 
 
 def test_twenty_bad_commands_are_enough() -> None:
-    bad = ["XYZZY", "EXPN x", "MAIL", "RCPT TO:<a@b>", "NOOP \x01"]
+    bad = ["XYZZY", "ETRN x", "MAIL", "RCPT TO:<a@b>", "NOOP \x01"]
     asked = [bad[each % len(bad)] for each in range(BAD_COMMANDS)]
 
     async def go() -> list[bytes]:
@@ -340,6 +375,14 @@ PIECES = [
     b"VRFY ",
     b"AUTH PLAIN ",
     b"BDAT 3",
+    b"BDAT 5 LAST\r\nab",
+    b" SMTPUTF8",
+    b"<\xc3\xb6@\xc3\xb6.test>",
+    b"XCLIENT ADDR=",
+    b"LHLO x",
+    b"EXPN ",
+    b"TURN",
+    b"MAIL FROM:<> BODY=BINARYMIME",
     b"NOOP",
     b"STARTTLS x",
     b"\r\n",

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 
 from postroom.net.conversation import Kind
-from tests.smtp.office import BEGUN, HELLO, Office
+from tests.smtp.office import BEGUN, HELLO, OFFERED, Office
 
 
 def test_starttls_forgets_what_was_said_in_clear() -> None:
@@ -15,12 +15,7 @@ def test_starttls_forgets_what_was_said_in_clear() -> None:
         C: MAIL FROM:<jo@other.test>
         S: 503 5.5.1 Send EHLO first
         C: EHLO client.test
-        S: 250-mx.example.test
-        S: 250-8BITMIME
-        S: 250-PIPELINING
-        S: 250-ENHANCEDSTATUSCODES
-        S: 250-SIZE 100000
-        S: 250 HELP
+        {OFFERED}
         C: RCPT TO:<bob@example.test>
         S: 503 5.5.1 Send MAIL first
         C: STARTTLS
@@ -39,12 +34,7 @@ def test_nothing_said_in_clear_is_run_within_tls() -> None:
         C: NOOP
         S: 250 2.0.0 Ok
         C: EHLO client.test
-        S: 250-mx.example.test
-        S: 250-8BITMIME
-        S: 250-PIPELINING
-        S: 250-ENHANCEDSTATUSCODES
-        S: 250-SIZE 100000
-        S: 250 HELP
+        {OFFERED}
         C: RCPT TO:<alice@example.test>
         S: 503 *
     """)

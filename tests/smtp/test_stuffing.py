@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postroom.smtp.stuffing import DataReader, stuff, unstuff
+from postroom.smtp.stuffing import ChunkReader, DataReader, stuff, unstuff
 
 MANY = 1_000_000
 
@@ -140,3 +140,36 @@ def test_the_reader_and_a_plain_model_agree_on_any_line_ends(data: bytes) -> Non
             assert reader.rest + data[at:] == whole[end + 5 :]
             lone = whole[: end + 2].replace(b"\r\n", b"")
             assert reader.bare == (b"\r" in lone or b"\n" in lone)
+
+
+# --- chunks of BDAT
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b"a", b".", b"\0", b"bc\r\n"]), max_size=30), st.data())
+def test_chunks_are_judged_as_the_whole_letter_is_wherever_they_are_cut(
+    words: list[bytes], data: st.DataObject
+) -> None:
+    letter = b"".join(words) + b"\r\n"
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(letter)), max_size=5)))
+    reader, kept = ChunkReader(line_limit=5), b""
+    for start, end in itertools.pairwise([0, *cuts, len(letter)]):
+        kept += reader.feed(letter[start:end])
+    kept += reader.finish()
+    assert kept == letter
+    assert reader.size == len(letter)
+    rest = letter.replace(b"\r\n", b"")
+    assert reader.bare == (b"\r" in rest or b"\n" in rest)
+    assert reader.nul == (b"\0" in letter)
+    if not reader.bare:
+        assert reader.overlong == any(len(line) > 5 for line in letter.splitlines(keepends=True))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.binary(max_size=20), max_size=5))
+def test_chunks_without_lines_are_let_be(chunks: list[bytes]) -> None:
+    reader = ChunkReader(line_limit=0)
+    assert [reader.feed(each) for each in chunks] == chunks
+    assert reader.finish() == b""
+    assert reader.size == sum(map(len, chunks))
+    assert not (reader.bare or reader.nul or reader.overlong)

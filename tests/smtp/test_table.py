@@ -19,7 +19,8 @@ ROWS = list(TABLE.values())
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.verb.decode())
 def test_a_row_is_whole(row: Row) -> None:
     assert row.verb == row.verb.upper() and row.verb.isalpha()
-    assert row.section.startswith("RFC ")
+    assert row.section.startswith(("RFC ", "Postfix "))
+    assert row.proxies == (row.verb in (b"XCLIENT", b"XFORWARD"))
     assert not row.help or row.help.startswith(row.verb.decode())
     assert row.help or row.offer is None
     assert row.secret <= (row.argument is Argument.NEEDED)
@@ -28,11 +29,17 @@ def test_a_row_is_whole(row: Row) -> None:
 def test_what_may_not_be_pipelined() -> None:
     # RFC 2920 3.1, of the verbs that are here; RFC 3207 4; RFC 4954 4
     last = {row.verb for row in ROWS if row.ends_group}
-    assert last == {b"EHLO", b"DATA", b"VRFY", b"EXPN", b"TURN", b"QUIT", b"NOOP", b"STARTTLS", b"AUTH"}
+    rfc_2920 = {b"EHLO", b"DATA", b"VRFY", b"EXPN", b"TURN", b"QUIT", b"NOOP"}
+    assert last == {*rfc_2920, b"LHLO", b"STARTTLS", b"AUTH", b"XCLIENT"}
 
 
 def test_letters_need_a_login_where_the_listener_does() -> None:
-    assert {row.verb for row in ROWS if row.who is Who.LOGGED_IN} == {b"MAIL", b"RCPT", b"DATA"}
+    letters = {b"MAIL", b"RCPT", b"DATA", b"BDAT", b"SEND", b"SOML", b"SAML"}
+    assert {row.verb for row in ROWS if row.who is Who.LOGGED_IN} == letters
+
+
+def test_what_follows_a_refused_command_is_read_by_its_row() -> None:
+    assert [row.verb for row in ROWS if row.drop is not None] == [b"BDAT"]
 
 
 def a_session(role: Role, state: State, tls: bool = False) -> Session:
@@ -59,7 +66,7 @@ def test_who_may_say_what_and_when(row: Row) -> None:
             session.account = somebody if logged_in else None
             reply = objection(row, session, argument)
             if role not in row.roles:
-                code = 502
+                code = 500 if row.verb in (b"HELO", b"EHLO", b"LHLO") else 502
             elif state is State.NEW and State.NEW not in row.states:
                 code = 503
             elif row.who is Who.LOGGED_IN and role.wants_login and not logged_in:
@@ -101,8 +108,9 @@ def test_tls_is_asked_for_first_where_a_login_needs_it() -> None:
 def test_only_what_can_be_had_is_announced(role: Role, tls: bool, offered: list[str]) -> None:
     async def ask() -> None:
         session = a_session(role, State.NEW, tls)
-        always = ["8BITMIME", "PIPELINING", "ENHANCEDSTATUSCODES", "SIZE 100000", "HELP"]
-        assert keywords(session) == always + offered
+        always = ["8BITMIME", "BINARYMIME", "PIPELINING", "ENHANCEDSTATUSCODES", "SMTPUTF8", "LIMITS RCPTMAX=1000"]
+        always += ["SIZE 100000", "CHUNKING", "EXPN", "HELP"]
+        assert keywords(session) == [*always, *offered, "SEND", "SOML", "SAML"]
 
     asyncio.run(ask())
 

@@ -6,9 +6,10 @@ import logging
 import pytest
 
 from postroom.net.limits import SMTP_RECIPIENTS, SMTP_UNKNOWN_RECIPIENTS
+from postroom.net.transport import Address
 from postroom.smtp.session import Role
 from postroom.store.values import Quota, Usage
-from tests.smtp.office import BEGUN, HELLO, LOGGED_IN, Office
+from tests.smtp.office import BEGUN, HELLO, LOGGED_IN, OFFERED, Office
 
 FROM_JO = HELLO + "\nC: MAIL FROM:<jo@other.test>\nS: 250 *\n"
 
@@ -78,12 +79,28 @@ def test_a_size_has_a_value_and_comes_once() -> None:
     """)
 
 
-@pytest.mark.parametrize(("body", "reply"), [("7BIT", 250), ("8bitmime", 250), ("BINARYMIME", 501), ("", 501)])
+@pytest.mark.parametrize(
+    ("body", "reply"), [("7BIT", 250), ("8bitmime", 250), ("BINARYMIME", 250), ("9BIT", 501), ("", 501)]
+)
 def test_bodies(body: str, reply: int) -> None:
     Office().talk(f"{HELLO}\nC: MAIL FROM:<jo@other.test> BODY={body}\nS: {reply} *")
 
 
-@pytest.mark.parametrize("parameter", ["SMTPUTF8", "RET=HDRS", "XVERP", "AUTH=<>"])
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        "XVERP",
+        "AUTH=<>",
+        # What concerns the queue: RFC 3461, 2852, 6710, 4865, 8689
+        "RET=HDRS",
+        "ENVID=x",
+        "BY=60;R",
+        "MT-PRIORITY=3",
+        "HOLDFOR=60",
+        "HOLDUNTIL=2030-01-01T00:00:00Z",
+        "REQUIRETLS",
+    ],
+)
 def test_parameters_that_are_not_offered(parameter: str) -> None:
     Office().talk(f"{HELLO}\nC: MAIL FROM:<jo@other.test> {parameter}\nS: 555 5.5.4 *")
 
@@ -96,16 +113,16 @@ def test_auth_is_read_and_not_believed(value: str, reply: int) -> None:
 
 
 @pytest.mark.parametrize("octets", ["\\xc3\\xb6", "\\xff", "\\x80"])
-def test_addresses_are_ascii(octets: str) -> None:
-    # RFC 6531 is not offered
+def test_addresses_are_ascii_unless_smtputf8_was_said(octets: str) -> None:
+    # RFC 6531 3.5
     Office().talk(f"""
         {HELLO}
         C< MAIL FROM:<{octets}@other.test>\\r\\n
-        S: 553 5.6.7 Addresses are ASCII here
+        S: 553 5.6.7 Addresses beyond ASCII need SMTPUTF8
         C: MAIL FROM:<>
         S: 250 *
         C< RCPT TO:<{octets}@example.test>\\r\\n
-        S: 553 5.6.7 Addresses are ASCII here
+        S: 553 5.6.7 Addresses beyond ASCII need SMTPUTF8
     """)
 
 
@@ -138,6 +155,37 @@ def test_bad_recipients(path: str) -> None:
     Office().talk(f"{FROM_JO}\nC: RCPT TO:{path}\nS: 501 5.1.3 Bad recipient address syntax")
 
 
+@pytest.mark.parametrize("name", ["postmaster", "Postmaster", "alice", "ALICE+tag"])
+def test_the_address_that_the_client_came_to_is_ours(name: str) -> None:
+    # RFC 5321 4.1.3; 4.5.1: postmaster@[1.2.3.4]
+    Office().talk(f"{FROM_JO}\nC: RCPT TO:<{name}@[127.0.0.1]>\nS: 250 2.1.5 *")
+
+
+@pytest.mark.parametrize(
+    ("local", "literal", "reply"),
+    [
+        ("2001:db8::1", "[IPv6:2001:db8::1]", "250"),
+        ("2001:db8::1", "[ipv6:2001:DB8:0:0::1]", "250"),
+        ("2001:db8::1", "[IPv6:2001:db8::2]", "550"),
+        ("fe80::1%eth0", "[IPv6:fe80::1]", "250"),
+        ("192.0.2.25", "[192.0.2.25]", "250"),
+        ("192.0.2.25", "[IPv6:::ffff:192.0.2.25]", "550"),
+        ("", "[0.0.0.0]", "550"),
+    ],
+)
+def test_literals_of_every_family(local: str, literal: str, reply: str) -> None:
+    office = Office()
+
+    async def go() -> bytes:
+        async with office.session() as client:
+            client.server.local = Address(local, 25)
+            await client.line()
+            await client.send("HELO client.test", "MAIL FROM:<jo@other.test>", f"RCPT TO:<alice@{literal}>")
+            return [await client.line() for _ in range(3)][-1]
+
+    assert asyncio.run(go()).startswith(reply.encode())
+
+
 def test_a_local_part_has_at_most_64_octets() -> None:
     Office().talk(f"""
         {FROM_JO}
@@ -166,7 +214,8 @@ NOT_OURS = [
     ("<@example.test:jo@other.test>", "550 5.7.1"),
     ("<@other.test,@example.test:jo@other.test>", "550 5.7.1"),
     ("<jo@[192.0.2.9]>", "550 5.7.1"),
-    ("<alice@[127.0.0.1]>", "550 5.7.1"),
+    ("<alice@[127.0.0.2]>", "550 5.7.1"),
+    ("<jo@[127.0.0.1]>", "550 5.1.1"),
     ("<alice@[IPv6:::1]>", "550 5.7.1"),
     ("<jo@example.test.other.test>", "550 5.7.1"),
     ("<jo@sub.example.test>", "550 5.7.1"),
@@ -340,3 +389,60 @@ def test_full_mailboxes_are_not_counted_as_unknown_ones() -> None:
     office.store.quotas["bob@example.test"] = FULL
     tries = "C: RCPT TO:<bob@example.test>\nS: 452 4.2.2 *\n" * (SMTP_UNKNOWN_RECIPIENTS + 1)
     office.talk(f"{FROM_JO}\n{tries}C: NOOP\nS: 250 *")
+
+
+# --- a record of what was refused
+
+
+@pytest.mark.parametrize(
+    ("said", "role", "told"),
+    [
+        (
+            "C: MAIL FROM:<jo@other.test>\nS: 250 *\nC: RCPT TO:<nobody@example.test>\nS: 550 *",
+            Role.SMTP,
+            ("jo@other.test", "nobody@example.test", "rcpt", "550 5.1.1 No such user here", ""),
+        ),
+        (
+            "C: MAIL FROM:<>\nS: 250 *\nC: RCPT TO:<x@elsewhere.test>\nS: 550 *",
+            Role.LMTP,
+            ("<>", "x@elsewhere.test", "rcpt", "550 5.7.1 Relaying denied", ""),
+        ),
+        (
+            "C: MAIL FROM:<jo@other.test> SIZE=100001\nS: 552 *",
+            Role.SMTP,
+            ("jo@other.test", "", "mail", "552 5.3.4 Letter bigger than this system takes", ""),
+        ),
+        (
+            "C: MAIL FROM:<bob@example.test>\nS: 550 *",
+            Role.SUBMISSIONS,
+            ("bob@example.test", "", "mail", "550 5.7.1 That sender address isn't yours", "alice@example.test"),
+        ),
+        (
+            "C: MAIL FROM:<>\nS: 250 *\nC: RCPT TO:<bob@example.test>\nS: 250 *\n"
+            "C: DATA\nS: 354 *\nC< a\\0\\r\\n.\\r\\n\nS: 550 *",
+            Role.SMTP,
+            ("<>", "bob@example.test", "letter", "550 5.6.0 NUL in the letter", ""),
+        ),
+        (
+            "C: MAIL FROM:<>\nS: 250 *\nC: RCPT TO:<bob@example.test>\nS: 250 *\nC< BDAT 3\\r\\na\\nb\nS: 550 *",
+            Role.SMTP,
+            ("<>", "bob@example.test", "letter", "550 5.6.0 Bare CR or LF in the letter", ""),
+        ),
+    ],
+)
+def test_what_was_refused_leaves_a_record(said: str, role: Role, told: tuple[str, ...]) -> None:
+    office = Office()
+    hello = {Role.SMTP: HELLO, Role.SUBMISSIONS: LOGGED_IN}.get(role)
+    office.talk(f"{hello or _LHLO}\n{said}", role, tls=role is Role.SUBMISSIONS)
+    (note,) = office.refusals.kept
+    assert tuple(note[key] for key in ("sender", "recipient", "judge", "reply", "login")) == told
+    assert note["peer"] == "192.0.2.1" and note["session"]
+
+
+_LHLO = "S: 220 *\nC: LHLO x\n" + OFFERED
+
+
+def test_what_is_badly_said_or_comes_at_the_wrong_time_leaves_none() -> None:
+    office = Office()
+    office.talk(f"{HELLO}\nC: MAIL FROM:<a@>\nS: 501 *\nC: RCPT TO:<x@y>\nS: 503 *\nC: XYZZY\nS: 500 *")
+    assert not office.refusals.kept

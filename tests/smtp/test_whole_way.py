@@ -22,7 +22,7 @@ from tests.talk import session
 LETTERS = [
     b"Subject: one\r\n\r\nHello\r\n",
     b"Subject: dots\r\n\r\n.\r\n..\r\n.a\r\nb.\r\n\r\n.\r\n",
-    b"Subject: eight\r\nContent-Transfer-Encoding: 8bit\r\n\r\nGr\xfc\xdfe \xff\xfe\x00\x01\r\n",
+    b"Subject: eight\r\nContent-Transfer-Encoding: 8bit\r\n\r\nGr\xfc\xdfe \xff\xfe\x7f\x01\r\n",
     b"no header at all\r\n",
     b"\r\n",
     b"Subject: large\r\n\r\n" + b"0123456789abcdef" * 60 * 1000 + b"\r\n",

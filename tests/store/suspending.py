@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from postroom.store.changes import Answer, Change, Filed, Refused
 from postroom.store.columns import Columns
+from postroom.store.drops import Drops
 from postroom.store.graves import Buried, Grave, Known, Sought
 from postroom.store.interface import Blob, Delivery, Store, Unreadable
 from postroom.store.search.clues import Candidates, Clue
@@ -102,6 +103,18 @@ class SuspendingStore:
     async def letters(self, mailbox: MailboxId, uids: Sequence[Uid], *, answers: bool = True) -> list[Letter]:
         await asyncio.sleep(0)
         return await _late(await self._store.letters(mailbox, uids, answers=answers))
+
+    async def drops(self, mailbox: MailboxId, after: Uid, limit: int) -> Drops:
+        await asyncio.sleep(0)
+        return await _late(await self._store.drops(mailbox, after, limit))
+
+    async def kept_letters(self, mailbox: MailboxId, uids: Sequence[Uid], *, answers: bool = True) -> list[Letter]:
+        await asyncio.sleep(0)
+        return await _late(await self._store.kept_letters(mailbox, uids, answers=answers))
+
+    async def with_binary(self, mailbox: MailboxId, after: Uid, limit: int) -> tuple[list[Uid], Uid | None]:
+        await asyncio.sleep(0)
+        return await _late(await self._store.with_binary(mailbox, after, limit))
 
     async def read(self, letter: Letter, start: int, length: int) -> bytes:
         await asyncio.sleep(0)

@@ -31,14 +31,28 @@ def trusting(**settings: object) -> ssl.SSLContext:
 class Raw:
     """One connection. `line`, `reply`, `answer` and `listing` read; all fail where the server has closed."""
 
-    def __init__(self, house: House, protocol: str, *, greeted: bool = True, tls: bool | None = None) -> None:
-        """`tls`: whether TLS comes first, as it does by itself where the protocol has it."""
-        self.sock: socket.socket = socket.create_connection(("127.0.0.1", house.port(protocol)), timeout=PATIENCE)
+    def __init__(
+        self,
+        house: House,
+        protocol: str,
+        *,
+        greeted: bool = True,
+        tls: bool | None = None,
+        sock: socket.socket | None = None,
+    ) -> None:
+        """`tls`: whether TLS comes first, as it does by itself where the protocol has it. `sock`: a connection that
+        was made already."""
+        place = ("127.0.0.1", house.port(protocol))
+        self.sock: socket.socket = sock or socket.create_connection(place, timeout=PATIENCE)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._kept = b""
-        if protocol in IMPLICIT if tls is None else tls:
-            self.shake()
-        self.greeting = self.line() if greeted else b""
+        try:
+            if protocol in IMPLICIT if tls is None else tls:
+                self.shake()
+            self.greeting = self.line() if greeted else b""
+        except BaseException:
+            self.sock.close()
+            raise
 
     def __enter__(self) -> Raw:
         return self

@@ -2,103 +2,42 @@
 
 from __future__ import annotations
 
-import asyncio
-import getpass
 import json
-import os
-import sys
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final, TypeVar
 
 import click
 
-from postroom.accounts.directory import account_name
+from postroom.cli.apppassword import app_password
+from postroom.cli.arranging import set_, show
 from postroom.cli.columns import count, size
 from postroom.cli.main import Failure, config_option, read_config
-from postroom.config import Config, ConfigError, read_size
-from postroom.site.office import Office, OfficeClosed, open_office
+from postroom.cli.office import (
+    Limit,
+    address,
+    limit,
+    password_of,
+    set_password,
+    the_account,
+    whole,
+)
+from postroom.cli.office import at_the_office as at_the_office
+from postroom.cli.office import caller as caller
+from postroom.cli.office import refused as refused
+from postroom.cli.office import some_address as some_address
+from postroom.config import read_size
+from postroom.site.office import Office
 from postroom.store.changes import (
     AS_IT_IS,
     AddAccount,
     LimitAccount,
     LimitDomain,
     Reason,
-    Refused,
     RemoveAccount,
     SwitchAccount,
 )
 from postroom.store.usage import domain_of
 from postroom.store.values import Account, Quota, Usage
-
-T = TypeVar("T")
-Limit = int | None
-"""As the store has it: None is the site's default, 0 no limit, AS_IT_IS no change."""
-_LIMITS: Final[dict[str, Limit]] = {"default": None, "none": 0}
-
-
-def at_the_office(config: Config, work: Callable[[Office], Awaitable[T]]) -> T:
-    """Run something that needs accounts and secrets, whether the server is up or down; a fault becomes one line."""
-
-    async def run() -> T:
-        async with open_office(config) as office:
-            return await work(office)
-
-    try:
-        return asyncio.run(run())
-    except ConfigError as e:
-        raise click.UsageError(f"{config.path}: {e}") from None
-    except OfficeClosed as e:
-        raise Failure(str(e)) from None
-
-
-def refused(answer: object, name: str) -> None:
-    """A change that the store refused becomes one line and exit 1."""
-    if isinstance(answer, Refused):
-        raise Failure(f"{name}: {answer.reason.value}")
-
-
-def address(_: click.Context, __: click.Parameter, value: str) -> str:
-    """An argument that has to be an account's name."""
-    try:
-        return account_name(value)
-    except ValueError as e:
-        raise click.BadParameter(str(e)) from None
-
-
-def some_address(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    """An option that has to be an account's name where it is given."""
-    return None if value is None else address(_, __, value)
-
-
-def caller() -> str:
-    """Who gives this command, for letters' stories."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    return f"{user} cli-{os.getpid()}"
-
-
-def _password(from_stdin: bool) -> bytes:
-    if from_stdin:
-        line = sys.stdin.buffer.readline(4096)
-        password = line.rstrip(b"\r\n")
-    elif sys.stdin.isatty():
-        password = str(click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)).encode()
-    else:
-        raise click.UsageError("a password is wanted: --password-stdin reads it from standard input")
-    if not password:
-        raise Failure("the password is empty")
-    return password
-
-
-async def _set_password(office: Office, name: str, password: bytes, ready_hash: bool) -> None:
-    try:
-        await office.authority.set_password(name, password, ready_hash=ready_hash)
-    except ValueError as e:
-        raise Failure(f"{name}: {e}") from None
 
 
 @click.group()
@@ -107,6 +46,11 @@ def account() -> None:
 
     An account's name is its address, and its login: alice@example.test.
     """
+
+
+account.add_command(show)
+account.add_command(set_)
+account.add_command(app_password)
 
 
 @account.command()
@@ -134,12 +78,12 @@ def add(
         raise Failure(f"{name}: {domain} is none of this site's domains ({', '.join(config.domains)})")
     if files is not None and not files.is_dir():
         raise Failure(f"{files} is no directory")
-    password = _password(password_stdin)
+    password = password_of(password_stdin)
 
     async def work(office: Office) -> None:
         if await office.store.account(name) is not None:
             raise Failure(f"{name}: {Reason.ACCOUNT_EXISTS.value}")
-        await _set_password(office, name, password, ready_hash)
+        await set_password(office, name, password, ready_hash)
         root = None if files is None else str(files.resolve())
         refused(await office.store.commit(AddAccount(name, admin=admin, fxp=fxp, files=root)), name)
 
@@ -178,12 +122,11 @@ def _row(a: Account, quota: Quota | None) -> dict[str, object]:
 def passwd(name: str, password_stdin: bool, ready_hash: bool, config_path: str) -> None:
     """Give an account another password; its sessions end."""
     config = read_config(config_path)
-    password = _password(password_stdin)
+    password = password_of(password_stdin)
 
     async def work(office: Office) -> None:
-        if await office.store.account(name) is None:
-            raise Failure(f"{name}: {Reason.NO_SUCH_ACCOUNT.value}")
-        await _set_password(office, name, password, ready_hash)
+        await the_account(office, name)
+        await set_password(office, name, password, ready_hash)
         await office.tell_account_changed(name)
 
     at_the_office(config, work)
@@ -227,31 +170,11 @@ def remove(name: str, config_path: str) -> None:
     at_the_office(read_config(config_path), work)
 
 
-def _limit(read: Callable[[str], int]) -> Callable[[click.Context, click.Parameter, str | None], Limit]:
-    """An option's value: "none", "default", or what `read` makes of it."""
-
-    def value(_: click.Context, __: click.Parameter, text: str | None) -> Limit:
-        if text is None or text in _LIMITS:
-            return AS_IT_IS if text is None else _LIMITS[text]
-        try:
-            return read(text)
-        except ValueError as e:
-            raise click.BadParameter(f'{e}, or "default", or "none"') from None
-
-    return value
-
-
-def _whole(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 15):
-        raise ValueError("a whole number is wanted")
-    return int(text)
-
-
 @account.command()
 @click.argument("name", metavar="[ADDRESS]", required=False, callback=some_address)
 @click.option("--domain", metavar="NAME", help="All accounts of this domain together, instead of one account.")
-@click.option("--mail", metavar="SIZE", help='Such as 2GiB, "none", or "default".', callback=_limit(read_size))
-@click.option("--letters", metavar="N", help='A number, "none", or "default".', callback=_limit(_whole))
+@click.option("--mail", metavar="SIZE", help='Such as 2GiB, "none", or "default".', callback=limit(read_size))
+@click.option("--letters", metavar="N", help='A number, "none", or "default".', callback=limit(whole))
 @click.option("--json", "as_json", is_flag=True, help="For scripts.")
 @config_option
 def quota(

@@ -6,6 +6,8 @@ import click
 
 from postroom.cli.main import config_option, read_config
 from postroom.config import ConfigError
+from postroom.site.auth import check_verifier
+from postroom.site.fence import user_of
 from postroom.site.pairs import check_pairs
 from postroom.site.prepare import check_engines
 from postroom.site.served import SERVED
@@ -22,6 +24,8 @@ def check_config(config_path: str) -> None:
     try:
         check_engines(config)
         check_pairs(config)
+        check_verifier(config)
+        user_of(config)
     except ConfigError as e:
         raise click.UsageError(f"{config_path}: {e}") from None
     for protocol in SERVED:

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from postroom.cli.main import Failure, config_option, read_config
 from postroom.config import Config
 from postroom.net.limits import UNLINK_GRACE_SECONDS
+from postroom.site.fence import become
 from postroom.site.lock import server_runs
 from postroom.site.places import Places
 from postroom.site.runner import compaction_rules, kept
@@ -62,7 +63,10 @@ def compact(everything: bool, as_json: bool, config_path: str) -> None:
 
 async def _compact(config: Config, everything: bool, show: Told) -> tuple[Swept, Outcome]:
     # Without a server nobody can have read a place and not yet its letter.
-    grace = UNLINK_GRACE_SECONDS if server_runs(Places(config.root)) else 0
+    beside = server_runs(Places(config.root))
+    grace = UNLINK_GRACE_SECONDS if beside else 0
+    if beside:
+        become(config)  # or its roles could not read the segments
     rules = replace(compaction_rules(config), rate=0, everything=everything, grace=grace)
     store = await open_store(config.root, name=f"cli-{os.getpid()}")
     try:

@@ -76,6 +76,6 @@ def _card(made: Demo, listeners: Sequence[Bound]) -> Table:
         card.add_column(heading, no_wrap=True)
     for bound in listeners:
         security = "TLS" if SERVED[bound.protocol].implicit_tls else "STARTTLS, or none"
-        login = "not asked for" if bound.protocol == "smtp" else "address, password"
+        login = "address, password" if SERVED[bound.protocol].login_first else "not asked for"
         card.add_row(bound.protocol, bound.host, str(bound.port), security, login)
     return card

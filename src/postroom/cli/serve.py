@@ -20,11 +20,14 @@ from postroom.store.interface import StoreFault
 LEVELS = ("debug", "info", "warning", "error")
 
 
-def run_site(config: Config, level: str, on_ready: Callable[[Sequence[Bound]], None]) -> None:
-    """Run a site until it is told to stop; whatever keeps it from running becomes one line."""
+def run_site(
+    config: Config, level: str, on_ready: Callable[[Sequence[Bound]], None], *, hangup_reloads: bool = False
+) -> None:
+    """Run a site until it is told to stop; whatever keeps it from running becomes one line. Where SIGHUP doesn't
+    reload, it ends the site: the terminal was closed."""
     log.setup(sys.stderr, level.upper())
     try:
-        clean = site.serve(config, level.upper(), on_ready)
+        clean = site.serve(config, level.upper(), on_ready, hangup_reloads=hangup_reloads)
     except ConfigError as e:
         raise click.UsageError(f"{config.path}: {e}") from None
     except PortTaken as e:
@@ -55,6 +58,6 @@ def serve(log_level: str, config_path: str) -> None:
     """Run the servers of postroom.toml in the foreground.
 
     Says `ready PROTOCOL HOST:PORT` for each listener and then `ready`. SIGTERM or Ctrl-C ends it: sessions finish
-    the command they are at.
+    the command they are at. SIGHUP does what `postroom reload` does.
     """
-    run_site(read_config(config_path), log_level, tell_ready)
+    run_site(read_config(config_path), log_level, tell_ready, hangup_reloads=True)

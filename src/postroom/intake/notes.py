@@ -11,19 +11,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from postroom.intake.envelope import Check, Envelope, Origin
+from postroom.intake.envelope import Envelope, Origin
 from postroom.smtp.grammar import write_path
 
 _SENDER_CHARACTERS: Final = 200
 
 
-def write_note(envelope: Envelope, origin: Origin, passed: Sequence[Check]) -> str:
-    """The note on a letter that passed these checks."""
+def write_note(envelope: Envelope, origin: Origin, checks: Sequence[str]) -> str:
+    """The note on a letter that went through these checks (`judging.Judged.words`)."""
     sender = write_path(envelope.sender).decode("ascii", "replace").replace(" ", "?")[:_SENDER_CHARACTERS]
     peer = f"peer={origin.peer} " if origin.peer else ""
-    checks = ",".join([_name(check) for check in passed]) or "none"
+    held = ",".join(checks).replace(" ", "?") or "none"
     return (
-        f"{id_word(origin.id)} {peer}with={origin.protocol} recipients={len(envelope.recipients)} checks={checks}"
+        f"{id_word(origin.id)} {peer}with={origin.protocol} recipients={len(envelope.recipients)} checks={held}"
         f" from={sender}"
     )
 
@@ -31,7 +31,3 @@ def write_note(envelope: Envelope, origin: Origin, passed: Sequence[Check]) -> s
 def id_word(letter: str) -> str:
     """How a letter's id of the logs and of SMTP's reply stands in its note."""
     return f"id={letter}"
-
-
-def _name(check: Check) -> str:
-    return getattr(check, "__name__", type(check).__name__).removeprefix("check_")

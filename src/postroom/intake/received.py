@@ -32,7 +32,7 @@ def write_prefixes(envelope: Envelope, origin: Origin, hostname: str, seconds: i
     middle = b"\r\n" + _received(origin, hostname).encode("ascii")
     end = f">;\r\n\t{write_date(seconds)}\r\n".encode("ascii")
     return [
-        b"".join((top, each.account.address.encode("ascii", "replace"), middle, write_path(each.address)[:-1], end))
+        b"".join((top, each.account.address.encode(), middle, write_path(each.address)[:-1], end))
         for each in envelope.recipients
     ]
 

@@ -16,6 +16,11 @@ class DeadlineExpired(TimeoutError):
     """The deadline passed while the conversation waited."""
 
 
+def _nobody() -> list[asyncio.Future[None]]:
+    """Nobody waits."""
+    return []
+
+
 class Deadline:
     """When the waits of one conversation must end. `waiters` gives the futures that wait now and are not done; they
     get DeadlineExpired."""
@@ -55,6 +60,9 @@ class Deadline:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        # The stream has this one, and what it gave has the stream: they are to go at once, not when the collector
+        # of cycles looks.
+        self._waiters = _nobody
 
     def _ring(self) -> None:
         self._timer = None

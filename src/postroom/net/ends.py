@@ -19,3 +19,4 @@ class Farewell(enum.Enum):
 
     SHUTDOWN = "shutdown"
     ACCOUNT = "account changed"
+    ENDED = "ended by hand"

@@ -14,6 +14,8 @@ from postroom.net.clienthello import Incomplete, NotAHello, read_client_hello
 
 NO_APPLICATION_PROTOCOL: Final = b"\x15\x03\x03\x00\x02\x02\x78"
 """A fatal alert, in clear as the client's first flight is (RFC 8446 6.2, RFC 7301 3.2)."""
+UNRECOGNIZED_NAME: Final = b"\x15\x03\x03\x00\x02\x02\x70"
+"""The same for a server's name that is none (RFC 6066 3)."""
 INTERNAL_ERROR: Final = b"\x15\x03\x03\x00\x02\x02\x50"
 """The same for a server that can't take the connection for reasons of its own."""
 
@@ -57,6 +59,9 @@ class FirstFlight:
                 raise Unwelcome("a ClientHello too long or in too many pieces")
             self._wanted = hello.octets
             return False
+        if hello.server_name is not None and not hello.server_name.isascii():
+            # Python's ssl would put a traceback into the log.
+            raise Unwelcome("a server name that is none", UNRECOGNIZED_NAME)
         if self._alpn is not None and hello.protocols and self._alpn.isdisjoint(hello.protocols):
             raise Unwelcome("the client wants another application protocol", NO_APPLICATION_PROTOCOL)
         return True

@@ -112,7 +112,7 @@ class Server:
     async def close(self) -> None:
         """Stop listening, remove the socket and drop the connections."""
         self._listening.close()
-        with contextlib.suppress(FileNotFoundError), _short(self._path) as path:
+        with contextlib.suppress(FileNotFoundError), short_name(self._path) as path:
             os.unlink(path)
         tasks = list(self._conversing)
         for task, stream in list(self._conversing.items()):
@@ -127,16 +127,17 @@ async def serve(path: str | os.PathLike[str], handlers: Mapping[str, Handler]) -
     Raises OSError.
     """
     server = Server(os.fspath(path), handlers)
-    await server.listen(_bind(os.fspath(path)))
+    await server.listen(bind_unix(os.fspath(path)))
     return server
 
 
-def _bind(path: str) -> socket.socket:
+def bind_unix(path: str) -> socket.socket:
+    """A non-blocking socket that listens there, for its owner alone. Raises OSError."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
         # The socket's own mode is the mode that bind gives to the name (Linux): there is no moment before a chmod.
         os.fchmod(sock.fileno(), 0o600)
-        with _short(path) as short:
+        with short_name(path) as short:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(short)
             sock.bind(short)
@@ -148,7 +149,7 @@ def _bind(path: str) -> socket.socket:
 
 
 @contextlib.contextmanager
-def _short(path: str) -> Iterator[str]:
+def short_name(path: str) -> Iterator[str]:
     """A name for `path` that fits into the 108 octets of a socket address: through its folder's descriptor."""
     folder = os.open(os.path.dirname(path) or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -226,7 +227,7 @@ class Peer:
         loop = asyncio.get_running_loop()
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
-            with _short(self._path) as short:
+            with short_name(self._path) as short:
                 await loop.sock_connect(sock, short)
             _, stream = await loop.create_unix_connection(Stream, sock=sock)
         except OSError as fault:

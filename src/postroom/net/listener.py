@@ -1,8 +1,9 @@
 """The door: accepts connections, counts them, shakes hands where TLS comes first, and runs one session each.
 
 uvloop's own server accepts one connection a turn of the loop; this one takes up to ACCEPTS_PER_TURN. A connection
-that is one too many (in all, or from one address) hears one line and is closed, without a task that could pile up.
-Where the process is out of descriptors a reserve lets it say so once, and accepting rests for REFUSE_SECONDS.
+that is one too many (in all, at its listener, from one address) hears one line and is closed, without a task that
+could pile up. Where the process is out of descriptors a reserve lets it say so once, and accepting rests for
+REFUSE_SECONDS. A proxy's connection says first whose it is (`net.proxy`), and counts as that one's from then on.
 
 A handler's EndOfStream and DeadlineExpired are ordinary ends; any other exception is ours: logged once, with its
 traceback, and it ends that one connection.
@@ -12,25 +13,25 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import functools
 import logging
 import os
 import resource
 import socket
 import ssl
-from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from postroom.net import limits
-from postroom.net.conversation import Tap
+from postroom.net import limits, proxy
+from postroom.net.conversation import Conversation, Tap
+from postroom.net.counts import Counts
 from postroom.net.hello import INTERNAL_ERROR
 from postroom.net.log import event
-from postroom.net.networks import Network, meets, network_of
+from postroom.net.networks import Network, within
 from postroom.net.secure import SecureTransport
 from postroom.net.stream import DeadlineExpired, EndOfStream, Farewell, Stream
-from postroom.net.transport import Handshake
+from postroom.net.transport import Address, Handshake
+from postroom.net.turnstile import Turnstile
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +72,12 @@ class Listener:
     login_first: bool = True
     """Nothing is done here for strangers: until the conversation has an account, the connection is held to little
     memory (see `Stream.narrow`). False for a protocol that takes letters from anybody."""
+    group: int = 0
+    """What its connections are counted under, with those of other listeners and workers (`net.counts`)."""
+    most: int = 0
+    """So many connections of its group, over all workers; 0: any number."""
+    spare: bool = False
+    """Another worker's socket: only what lies there for RESCUE_SECONDS is accepted."""
 
 
 @dataclass(slots=True, eq=False)
@@ -80,7 +87,9 @@ class _Visit:
     listener: Listener
     sock: socket.socket
     peer: str
-    network: str | None
+    network: str | None = None
+    ends: tuple[Address, Address] | None = None
+    """Whose it is, and where it was made to, as a proxy tells."""
     taken: bool = False
     """The socket is a transport's, which closes it."""
     stream: Stream | None = None
@@ -89,8 +98,9 @@ class _Visit:
 class Door:
     """All listeners of one process. `len(door)` is how many connections are live, handshakes included.
 
-    `per_address` bounds those of one IPv4 address or IPv6 /64 over all protocols (0: not at all), except for the
-    networks in `exempt`; `most` bounds all of them, and so does what the process has in descriptors.
+    How many there may be, over all processes that share the table of `counts`: see `net.turnstile`. `most` bounds
+    those of this process, and so does what it has in descriptors. Peers in `proxies` must begin with a header of
+    the PROXY protocol.
     """
 
     def __init__(
@@ -98,15 +108,16 @@ class Door:
         tap: Tap,
         *,
         per_address: int,
+        in_all: int = 0,
         most: int = limits.CONNECTIONS_PER_WORKER,
         exempt: Sequence[Network] = (),
+        proxies: Sequence[Network] = (),
+        counts: Counts | None = None,
     ) -> None:
         self._tap = tap
-        self._per_address = per_address
         self._most = min(most, _most_connections())
-        self._exempt = tuple(exempt)
-        self._counted = functools.lru_cache(4096)(self._key)
-        self._here: Counter[str] = Counter()
+        self._proxies = tuple(proxies)
+        self._turnstile = Turnstile(counts or Counts.alone(), per_address=per_address, in_all=in_all, exempt=exempt)
         self._visits: dict[asyncio.Task[None], _Visit] = {}
         self._listeners: list[Listener] = []
         self._reserve = -1
@@ -123,17 +134,21 @@ class Door:
         if self._reserve < 0:
             self._reserve = _take_reserve()
         self._listeners.append(listener)
+        if listener.spare:
+            # Its descriptor is none of those that are kept for the rest.
+            self._most = max(1, self._most - 1)
         if self._resting is None:
             self._watch(listener)
+
+    async def retire(self, seconds: float) -> None:
+        """Stop accepting, since others do it now, and wait up to `seconds` for the sessions to end."""
+        self._stop_accepting()
+        await _wait(self._visits, seconds)
 
     async def drain(self, seconds: float) -> None:
         """Stop accepting, ask every session to end, wait up to `seconds`, then cut off the rest."""
         self._draining = True
-        if self._resting is not None:
-            self._resting.cancel()
-        for listener in self._listeners:
-            asyncio.get_running_loop().remove_reader(listener.sock.fileno())
-        self._listeners.clear()
+        self._stop_accepting()
         for task, visit in list(self._visits.items()):
             if visit.stream is None:
                 task.cancel()
@@ -151,18 +166,46 @@ class Door:
 
     def part_account(self, address: str) -> int:
         """Ask an account's sessions to end, since its password changed or it was disabled; gives how many."""
-        parting = 0
-        for visit in self._visits.values():
-            stream = visit.stream
-            if stream is not None and stream.conversation is not None and stream.conversation.account == address:
-                stream.part(Farewell.ACCOUNT)
-                parting += 1
-        return parting
+        parting = [stream for stream, conversation in self.sessions() if conversation.account == address]
+        for stream in parting:
+            stream.part(Farewell.ACCOUNT)
+        return len(parting)
+
+    def sessions(self) -> list[tuple[Stream, Conversation]]:
+        """Who converses here now; handshakes aren't among them."""
+        streams = (visit.stream for visit in self._visits.values())
+        return [(one, one.conversation) for one in streams if one is not None and one.conversation is not None]
+
+    def end(self, stream: Stream) -> None:
+        """Ask a session to end, and cut it off where it hasn't within PARTING_SECONDS."""
+        stream.part(Farewell.ENDED)
+        asyncio.get_running_loop().call_later(limits.PARTING_SECONDS, stream.abort)
 
     # --- accepting
 
+    def _stop_accepting(self) -> None:
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
+        for listener in self._listeners:
+            asyncio.get_running_loop().remove_reader(listener.sock.fileno())
+        self._listeners.clear()
+
     def _watch(self, listener: Listener) -> None:
-        asyncio.get_running_loop().add_reader(listener.sock.fileno(), self._accept, listener)
+        came = self._wait_for_its_worker if listener.spare else self._accept
+        asyncio.get_running_loop().add_reader(listener.sock.fileno(), came, listener)
+
+    def _wait_for_its_worker(self, listener: Listener) -> None:
+        """Somebody stands before another worker's door."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(listener.sock.fileno())
+        loop.call_later(limits.RESCUE_SECONDS, self._rescue, listener)
+
+    def _rescue(self, listener: Listener) -> None:
+        """Take who stands there still."""
+        if listener in self._listeners and self._resting is None:
+            self._watch(listener)
+            self._accept(listener)
 
     def _accept(self, listener: Listener) -> None:
         for _ in range(limits.ACCEPTS_PER_TURN):
@@ -185,29 +228,33 @@ class Door:
             self._receive(listener, sock, str(name[0]) if isinstance(name, tuple) else "")
 
     def _receive(self, listener: Listener, sock: socket.socket, peer: str) -> None:
-        network = self._counted(peer)
+        visit = _Visit(listener, sock, peer)
         if len(self._visits) >= self._most:
-            self._tell_refused(listener, peer, "connections in all")
-            _refuse(listener, sock)
+            self._refuse(visit, "connections of this process")
             return
-        if network is not None:
-            if 0 < self._per_address <= self._here[network]:
-                self._tell_refused(listener, peer, "connections of one address")
-                _refuse(listener, sock)
-                return
-            self._here[network] += 1
-        visit = _Visit(listener, sock, peer, network)
+        reason = self._turnstile.enter(listener.group, listener.most) or (
+            "" if self._announces(peer) else self._meet(visit)
+        )
+        if reason:
+            self._turnstile.leave(listener.group, visit.network)
+            self._refuse(visit, reason)
+            return
         task = asyncio.get_running_loop().create_task(self._converse(visit))
         self._visits[task] = visit
         task.add_done_callback(self._left)
 
-    def _key(self, peer: str) -> str | None:
-        """What connections from `peer` are counted under; None: they aren't."""
-        network = network_of(peer)
-        return None if network is None or meets(network, self._exempt) else str(network)
+    def _announces(self, peer: str) -> bool:
+        """Whether a connection from there must tell first whose it is."""
+        return bool(self._proxies) and within(peer, self._proxies)
 
-    def _tell_refused(self, listener: Listener, peer: str, reason: str) -> None:
-        """One line a second at most: a flood must not become one of the log."""
+    def _meet(self, visit: _Visit) -> str:
+        """Count it for who made it. Gives why it is one too many; empty: it isn't."""
+        visit.network = self._turnstile.counted(visit.peer)
+        return "" if visit.network is None else self._turnstile.meet(visit.network)
+
+    def _refuse(self, visit: _Visit, reason: str) -> None:
+        """Turn it away, with one line of the log a second at most: a flood must not become one of the log."""
+        _refuse(visit.listener, visit.sock)
         self._refused += 1
         now = asyncio.get_running_loop().time()
         if now - self._told >= limits.REFUSE_SECONDS:
@@ -215,8 +262,8 @@ class Door:
                 logger,
                 logging.INFO,
                 "connection-refused",
-                protocol=listener.protocol,
-                peer=peer,
+                protocol=visit.listener.protocol,
+                peer=visit.peer,
                 reason=reason,
                 count=self._refused,
             )
@@ -263,14 +310,26 @@ class Door:
 
     # --- one connection
 
+    async def _announced(self, visit: _Visit) -> bool:
+        """Hear from a proxy whose connection it is; false where that is one too many. Raises OSError."""
+        visit.ends = (await proxy.receive(visit.sock)).ends
+        if visit.ends is not None:
+            visit.peer = visit.ends[0].host
+        reason = self._meet(visit)
+        if reason:
+            self._refuse(visit, reason)
+        return not reason
+
     async def _converse(self, visit: _Visit) -> None:
         try:
+            if self._announces(visit.peer) and not await self._announced(visit):
+                return
             stream = visit.stream = await _connect(visit)
-        except OSError as fault:  # a handshake's end: TimeoutError, ssl.SSLError and Unwelcome are OSErrors
+        except OSError as fault:  # TimeoutError, ssl.SSLError, Unwelcome and NoHeader are OSErrors
             event(
                 logger,
                 logging.INFO,
-                "handshake-failed",
+                "handshake-failed" if visit.taken else "proxy-refused",
                 protocol=visit.listener.protocol,
                 peer=visit.peer,
                 reason=fault.reason if isinstance(fault, ssl.SSLError) else str(fault) or type(fault).__name__,
@@ -305,10 +364,7 @@ class Door:
 
     def _left(self, task: asyncio.Task[None]) -> None:
         visit = self._visits.pop(task)
-        if visit.network is not None:
-            self._here[visit.network] -= 1
-            if not self._here[visit.network]:
-                del self._here[visit.network]
+        self._turnstile.leave(visit.listener.group, visit.network)
         if not visit.taken:
             visit.sock.close()
         if not task.cancelled() and (fault := task.exception()) is not None:
@@ -332,6 +388,8 @@ async def _connect(visit: _Visit) -> Stream:
         await loop.connect_accepted_socket(lambda: secure, visit.sock)
         await secure.shaken()
         stream.connection_made(secure)
+    if visit.ends is not None:
+        stream.peer, stream.local = visit.ends
     return stream
 
 

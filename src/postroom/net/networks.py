@@ -24,6 +24,17 @@ def network_of(peer: str) -> Network | None:
     return ipaddress.IPv4Network(address)
 
 
+def within(peer: str, networks: Iterable[Network]) -> bool:
+    """Whether an address itself lies in one of the networks: for what is granted, not counted."""
+    try:
+        address = ipaddress.ip_address(peer.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return any(address.version == network.version and address in network for network in networks)
+
+
 def meets(network: Network, others: Iterable[Network]) -> bool:
     """Whether a counted network and one of the `others` (maybe one IPv6 address) have an address in common."""
     return any(network.version == other.version and network.overlaps(other) for other in others)

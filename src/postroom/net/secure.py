@@ -46,6 +46,31 @@ class Reader(Protocol):
         """The peer has read."""
 
 
+class _Nobody:
+    """Stands where a protocol stood whose connection is gone."""
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return memoryview(bytearray(_PIECE))
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Nobody reads it."""
+
+    def eof_received(self) -> bool | None:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It knows."""
+
+    def pause_writing(self) -> None:
+        """It writes nothing."""
+
+    def resume_writing(self) -> None:
+        """It writes nothing."""
+
+
+_NOBODY = _Nobody()
+
+
 class SecureTransport(asyncio.Transport, asyncio.BufferedProtocol):
     """See the module. Made as a new socket's protocol, or put in place of the protocol of an open transport (then
     call `connection_made`); `shaken` waits for the handshake, and the protocol is served after it."""
@@ -214,7 +239,9 @@ class SecureTransport(asyncio.Transport, asyncio.BufferedProtocol):
             self._lingering.cancel()
             self._lingering = None
         self._tell(exc or ConnectionResetError("the connection was lost"))
-        self._protocol.connection_lost(exc)
+        # The protocol has this transport: they are to go at once, not when the collector of cycles looks.
+        protocol, self._protocol = self._protocol, _NOBODY
+        protocol.connection_lost(exc)
 
     def pause_writing(self) -> None:
         """The peer reads slowly."""

@@ -20,6 +20,7 @@ from typing import Literal, cast, overload
 from postroom.net import limits
 from postroom.net.buffer import Buffer
 from postroom.net.buffer import LineTooLong as LineTooLong
+from postroom.net.context import end_point
 from postroom.net.conversation import Conversation
 from postroom.net.deadline import NEVER as NEVER
 from postroom.net.deadline import Deadline
@@ -336,6 +337,11 @@ class Stream(asyncio.BufferedProtocol):
             raise EndOfStream("plaintext behind the go-ahead for TLS")
         await self.flush()
         await self._shake(context, server_side=False, server_hostname=server_hostname)
+
+    def channel_binding(self) -> bytes | None:
+        """tls-server-end-point (RFC 5929 4) of a server's connection: the hash of the certificate that this client
+        was sent. None without TLS, and where it isn't known (see `net.context.end_point`)."""
+        return None if self.tls is None else end_point(self.tls)
 
     def _stop_reading(self) -> None:
         if not (self._paused or self._lost or self._eof):

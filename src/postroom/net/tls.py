@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from postroom.net.context import Certificates, ServerContext
 from postroom.net.stream import Stream
 
 _LIFETIME = datetime.timedelta(days=3652)
 _COMMON_NAME_CHARACTERS = 64
+_OLD_HASHES = (hashes.MD5, hashes.SHA1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,24 +89,29 @@ def _put(path: Path, content: bytes) -> None:
 
 
 def server_context(
-    pair: KeyPair, names: Mapping[str, KeyPair] | None = None, protocols: Iterable[str] = ()
-) -> ssl.SSLContext:
-    """The context of a server: TLS 1.2 and later (RFC 8996, RFC 9325).
+    pair: KeyPair,
+    names: Mapping[str, KeyPair] | None = None,
+    protocols: Iterable[str] = (),
+    client_ca: Path | None = None,
+) -> ServerContext:
+    """The context of a server: TLS 1.2 and later (RFC 8996, RFC 9325). Its certificates can be loaded anew
+    (`ServerContext.load`).
 
     `names` holds further certificates by server name; a client that asks for another name, or none, gets `pair`.
-    `protocols` are the ALPN names that may be agreed on. Raises OSError, ssl.SSLError (an OSError too) for files
-    that don't fit.
+    `protocols` are the ALPN names that may be agreed on. With `client_ca` (PEM) clients are asked for one:
+    one that it hasn't signed ends the handshake, none is fine. Raises OSError, ssl.SSLError (an OSError too) for
+    files that don't fit.
     """
-    context = _context(pair, protocols)
-    others = {_name(name): _context(other, protocols) for name, other in (names or {}).items()}
+    offered, others = list(protocols), {_name(name): other for name, other in (names or {}).items()}
 
-    def choose(connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
-        other = others.get(_name(name)) if name else None
-        if other is not None:
-            connection.context = other
+    def load() -> Certificates:
+        return Certificates(
+            _context(pair, offered, client_ca),
+            {name: _context(other, offered, client_ca) for name, other in others.items()},
+        )
 
-    if others:
-        context.sni_callback = choose
+    context = _context(pair, offered, client_ca)
+    context.serve(load)
     return context
 
 
@@ -111,15 +119,32 @@ def _name(name: str) -> str:
     return name.lower().removesuffix(".")
 
 
-def _context(pair: KeyPair, protocols: Iterable[str]) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+def _context(pair: KeyPair, protocols: list[str], client_ca: Path | None) -> ServerContext:
+    context = ServerContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
     context.num_tickets = 1
     context.load_cert_chain(pair.certificate, pair.key)
-    if offered := list(protocols):
-        context.set_alpn_protocols(offered)
+    context.end_point = _end_point(pair.certificate)
+    if protocols:
+        context.set_alpn_protocols(protocols)
+    if client_ca is not None:
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.load_verify_locations(client_ca)
     return context
+
+
+def _end_point(chain: Path) -> bytes | None:
+    """tls-server-end-point (RFC 5929 4.1) of a chain's first certificate: its hash, by the hash function of its own
+    signature, SHA-256 in place of MD5 and SHA-1; None where that signature has no such function (Ed25519)."""
+    try:
+        certificate = x509.load_pem_x509_certificates(chain.read_bytes())[0]
+        function = certificate.signature_hash_algorithm
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+    if function is None:
+        return None
+    return certificate.fingerprint(hashes.SHA256() if isinstance(function, _OLD_HASHES) else function)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from postroom.accounts.sasl import MECHANISMS
 from postroom.net.log import event
 from postroom.pop3.grammar import END, write_ok
 from postroom.pop3.maildrop import NoMaildrop
@@ -15,7 +14,11 @@ from postroom.store.interface import StoreFault
 
 logger = logging.getLogger(__name__)
 
-_ALWAYS: Final = ("TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER")
+_ALWAYS: Final = (
+    *("TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING"),
+    # Nothing goes from an INBOX by its age, and a client may come as often as it likes (RFC 2449 6.5 and 6.7).
+    *("EXPIRE NEVER", "LOGIN-DELAY 0", "UTF8 USER", "LANG"),
+)
 
 
 def greeting(session: Session) -> bytes:
@@ -26,11 +29,12 @@ def greeting(session: Session) -> bytes:
 def capabilities(session: Session) -> list[str]:
     """What CAPA tells now (RFC 2449 6): never a login that would not be taken, and STLS where it may come.
 
-    USER and SASL stay after the login: RFC 2449 6.2 and 6.3 want them told in both states alike.
+    USER and SASL stay after the login: RFC 2449 6.2 and 6.3 want them told in both states alike. IMPLEMENTATION
+    has no version in it: what it tells a stranger, the greeting has told.
     """
     told = [*_ALWAYS]
     if session.may_login:
-        told += ["USER", f"SASL {' '.join(MECHANISMS)}"]
+        told += ["USER", f"SASL {' '.join(session.service.directory.offered(session.stream))}"]
     if session.service.tls is not None and session.stream.tls is None and session.state is State.AUTHORIZATION:
         told.append("STLS")
     return [*told, "IMPLEMENTATION Postroom"]

@@ -12,10 +12,8 @@ import logging
 from postroom.accounts.authority import Outcome
 from postroom.accounts.sasl import (
     Cancelled,
-    Credentials,
     Malformed,
     NoSuchMechanism,
-    authenticate,
     credentials,
     decode_base64,
     decode_initial,
@@ -79,7 +77,10 @@ async def pass_(session: Session, argument: bytes) -> bytes:
         claimed = credentials(name, argument)
     except Malformed as fault:
         raise Refusal(MALFORMED) from fault
-    return await _admit(session, claimed)
+    service, stream = session.service, session.stream
+    return await _admit(
+        session, await service.directory.login(claimed, stream.peer.host, service.protocol, session.id)
+    )
 
 
 async def auth(session: Session, argument: bytes) -> bytes:
@@ -88,12 +89,12 @@ async def auth(session: Session, argument: bytes) -> bytes:
     if not session.may_login:
         raise Refusal(TLS_FIRST)
     mechanism, _, initial = argument.partition(b" ")
-    return await _admit(session, await _claim(session, mechanism, initial.strip(b" ")))
+    return await _admit(session, await _ask_who(session, mechanism, initial.strip(b" ")))
 
 
-async def _claim(session: Session, mechanism: bytes, initial: bytes) -> Credentials:
+async def _ask_who(session: Session, mechanism: bytes, initial: bytes) -> Account | Outcome:
     """Run the mechanism's exchange."""
-    stream = session.stream
+    stream, service = session.stream, session.service
 
     async def ask(challenge: bytes) -> bytes:
         stream.write(b"+ " + binascii.b2a_base64(challenge, newline=False) + b"\r\n")
@@ -103,8 +104,13 @@ async def _claim(session: Session, mechanism: bytes, initial: bytes) -> Credenti
         return decode_base64(line[:-2])
 
     try:
-        return await authenticate(
-            mechanism.decode("ascii", "replace"), decode_initial(initial) if initial else None, ask
+        return await service.directory.authenticate(
+            mechanism.decode("ascii", "replace"),
+            decode_initial(initial) if initial else None,
+            ask,
+            stream,
+            service.protocol,
+            session.id,
         )
     except NoSuchMechanism as fault:
         raise Refusal(MECHANISM) from fault
@@ -116,10 +122,8 @@ async def _claim(session: Session, mechanism: bytes, initial: bytes) -> Credenti
         raise Refusal(TOO_LONG) from fault
 
 
-async def _admit(session: Session, claimed: Credentials) -> bytes:
-    """Ask the directory, and open the maildrop of whom it knows."""
-    service, stream = session.service, session.stream
-    answer = await service.directory.login(claimed, stream.peer.host, service.protocol, session.id)
+async def _admit(session: Session, answer: Account | Outcome) -> bytes:
+    """Open the maildrop of whom the directory knows."""
     if isinstance(answer, Account):
         return await _open(session, answer)
     if answer is Outcome.UNAVAILABLE:

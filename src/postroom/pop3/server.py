@@ -10,14 +10,14 @@ import enum
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from postroom.net import http
-from postroom.net.limits import BAD_COMMANDS, POP3_COMMAND_OCTETS
+from postroom.net.limits import BAD_COMMANDS, POP3_AUTH_LINE_OCTETS, POP3_COMMAND_OCTETS
 from postroom.net.log import event
 from postroom.net.stream import DeadlineExpired, EndOfStream, Farewell, LineTooLong, Stream
-from postroom.pop3 import greeting, login, messages, replies
+from postroom.pop3 import greeting, language, login, messages, replies
 from postroom.pop3.grammar import SyntaxFault, read_command
 from postroom.pop3.replies import Reply
 from postroom.pop3.session import Closing, Pop3Service, Refusal, Session, State
@@ -56,6 +56,13 @@ class Row:
     takes: Takes
     section: str
     secret: Secret = Secret.NO
+    early: bool = field(init=False)
+    """Whether it may come in AUTHORIZATION; `late`: in TRANSACTION. Known once, for a flag takes longer to ask."""
+    late: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "early", State.AUTHORIZATION in self.states)
+        object.__setattr__(self, "late", State.TRANSACTION in self.states)
 
 
 _EARLY, _LATE = State.AUTHORIZATION, State.TRANSACTION
@@ -64,7 +71,9 @@ _EARLY, _LATE = State.AUTHORIZATION, State.TRANSACTION
 ROWS: Final = (
     Row(b"CAPA", greeting.capa,  State.ANY, Takes.NOTHING, "RFC 2449 5"),
     Row(b"QUIT", greeting.quit_, State.ANY, Takes.NOTHING, "RFC 1939 6"),
-    Row(b"STLS", login.stls,     _EARLY,    Takes.NOTHING, "RFC 2595 4"),
+    Row(b"LANG", language.lang,  State.ANY, Takes.MAYBE,   "RFC 6856 3"),
+    Row(b"UTF8", language.utf8,  _EARLY,    Takes.NOTHING, "RFC 6856 2"),
+    Row(b"STLS", language.stls,  _EARLY,    Takes.NOTHING, "RFC 2595 4"),
     Row(b"USER", login.user,     _EARLY,    Takes.WORDS,   "RFC 1939 7"),
     Row(b"PASS", login.pass_,    _EARLY,    Takes.RAW,     "RFC 1939 7", Secret.ALL),
     Row(b"AUTH", login.auth,     _EARLY,    Takes.WORDS,   "RFC 5034 4", Secret.REST),
@@ -80,7 +89,11 @@ ROWS: Final = (
 # fmt: on
 TABLE: Final[Mapping[bytes, Row]] = {row.keyword: row for row in ROWS}
 
-_FAREWELLS: Final = {Farewell.SHUTDOWN: replies.CLOSING, Farewell.ACCOUNT: replies.ACCOUNT_CHANGED}
+_FAREWELLS: Final = {
+    Farewell.SHUTDOWN: replies.CLOSING,
+    Farewell.ACCOUNT: replies.ACCOUNT_CHANGED,
+    Farewell.ENDED: replies.ENDED,
+}
 _KEYWORD: Final = re.compile(rb"[A-Z]{3,4}")
 _WORD: Final = re.compile(rb"[A-Za-z0-9_-]{1,20}")
 """No mechanism's name is longer (RFC 4422 3.1)."""
@@ -116,12 +129,17 @@ async def _turn(session: Session) -> bytes:
         raise DeadlineExpired
     stream.deadline(patience)
     try:
-        line = await stream.line(POP3_COMMAND_OCTETS, wakeable=True)
+        most = POP3_AUTH_LINE_OCTETS if session.maildrop is None else POP3_COMMAND_OCTETS
+        line = await stream.line(most, wakeable=True)
     except LineTooLong:
         return _refused(session, replies.TOO_LONG)
     if stream.farewell is not None:
         raise Closing(_FAREWELLS[stream.farewell].octets)
-    return b"" if line is None else await _answer(session, line)
+    if line is None:
+        return b""
+    if len(line) > POP3_COMMAND_OCTETS and line[:5].upper() != b"AUTH ":
+        return _refused(session, replies.TOO_LONG)
+    return await _answer(session, line)
 
 
 async def _answer(session: Session, line: bytes) -> bytes:
@@ -160,8 +178,11 @@ def _understood(session: Session, line: bytes) -> tuple[Row, bytes]:
     if row is None:
         _look_for_http(line)
         raise Refusal(replies.UNKNOWN)
-    if session.state not in row.states:
-        raise Refusal(replies.LOGIN_FIRST if session.state is State.AUTHORIZATION else replies.LOGGED_IN)
+    if session.maildrop is None:
+        if not row.early:
+            raise Refusal(replies.LOGIN_FIRST)
+    elif not row.late:
+        raise Refusal(replies.LOGGED_IN)
     if row.takes is not Takes.RAW:
         argument = argument.strip(b" ")
     if argument and row.takes is Takes.NOTHING:

@@ -11,7 +11,7 @@ import enum
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from postroom.accounts.directory import Directory
@@ -20,6 +20,7 @@ from postroom.net.stream import Stream
 from postroom.net.tls import LoginPolicy
 from postroom.pop3.maildrop import Maildrop
 from postroom.pop3.replies import Reply
+from postroom.pop3.sizes import Sizes
 from postroom.store.interface import Store
 
 
@@ -37,6 +38,8 @@ class Pop3Service:
     maildrops: Path
     clock: Callable[[], float] = time.monotonic
     """Seconds, never going back."""
+    sizes: Sizes = field(default_factory=Sizes)
+    """What is known of letters that must be read to know how much is sent."""
 
 
 class Refusal(Exception):
@@ -66,7 +69,18 @@ class State(enum.Flag):
 class Session:
     """One conversation's state; its lifetime is the connection's."""
 
-    __slots__ = ("_began", "errors", "failed_logins", "id", "maildrop", "midway", "name", "service", "stream")
+    __slots__ = (
+        "_began",
+        "errors",
+        "failed_logins",
+        "id",
+        "maildrop",
+        "midway",
+        "name",
+        "service",
+        "stream",
+        "utf8",
+    )
 
     def __init__(self, stream: Stream, service: Pop3Service) -> None:
         self.stream = stream
@@ -76,6 +90,8 @@ class Session:
         """What USER said, until PASS."""
         self.maildrop: Maildrop | None = None
         """Open and locked in TRANSACTION."""
+        self.utf8 = False
+        """In UTF-8 mode (RFC 6856 2.1)."""
         self.midway = False
         """Within a letter: no status line can be said until it has ended."""
         self.errors = self.failed_logins = 0

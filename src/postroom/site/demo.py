@@ -27,6 +27,7 @@ _PORTS: Final[Mapping[str, int]] = {
     "smtp": 2525,
     "submission": 2587,
     "submissions": 2465,
+    "lmtp": 2524,
     "pop3": 2110,
     "pop3s": 2995,
     "imap": 2143,

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 import apsw
 
-from postroom.accounts.authority import Authority
-from postroom.accounts.local import LocalAuthority
-from postroom.accounts.remote import RemoteAuthority
+from postroom.accounts.remote import RemoteAuthority, Whole
 from postroom.accounts.secrets import SecretsFault
 from postroom.config import Config
 from postroom.net.ipc import Failed
+from postroom.site.auth import open_authority
+from postroom.site.fence import become
 from postroom.site.lock import server_runs
 from postroom.site.places import Places
 from postroom.site.prepare import prepare
@@ -38,7 +38,7 @@ class Office:
     """Accounts and secrets, to read and to change."""
 
     store: Store
-    authority: Authority
+    authority: Whole
 
     async def tell_account_changed(self, address: str) -> None:
         """End the sessions of an account whose secrets were changed. Raises `StoreFault`."""
@@ -51,6 +51,9 @@ async def open_office(config: Config) -> AsyncIterator[Office]:
     fails within."""
     try:
         prepare(config)
+        if server_runs(Places(config.root)):
+            # What root makes, the server's roles could not read; without one, its next start gives it over.
+            become(config)
         store = await open_store(config.root, name=f"cli-{os.getpid()}", quotas=quotas(config))
     except (OSError, apsw.Error, StoreFault, NewerSchema, OlderSchema) as e:
         raise OfficeClosed(f"{config.root}: {e}") from None
@@ -68,7 +71,7 @@ async def open_office(config: Config) -> AsyncIterator[Office]:
         await store.close()
 
 
-def _authority(config: Config) -> Authority:
+def _authority(config: Config) -> Whole:
     """Whoever has the secrets. A server that is just starting is waited for by the remote one."""
     places = Places(config.root)
-    return RemoteAuthority(places.authority) if server_runs(places) else LocalAuthority(config.root)
+    return RemoteAuthority(places.authority) if server_runs(places) else open_authority(config)

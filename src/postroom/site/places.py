@@ -42,6 +42,16 @@ class Places:
         """The keeper's socket (`store.writer.link`)."""
         return self.run / "keeper.sock"
 
+    @property
+    def checks(self) -> Path:
+        """What checks remember of clients. A folder of its own, where a fenced role can make files."""
+        return self.data / "checks"
+
+    @property
+    def reload(self) -> Path:
+        """The supervisor's socket: who connects asks it to reload, and hears what came of it."""
+        return self.run / "reload.sock"
+
     def control(self, role: str) -> Path:
         """A role's socket for the command line."""
         return self.run / f"control-{role}.sock"
@@ -52,5 +62,6 @@ class Places:
 
     def make(self) -> None:
         """The directories, readable by their owner alone."""
-        for path in (self.data, self.run, self.tls, self.maildrops, self.data / "segments", self.data / "search"):
+        store = (self.data / "segments", self.data / "search")
+        for path in (self.data, self.run, self.tls, self.maildrops, *store, self.checks):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)

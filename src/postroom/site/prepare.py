@@ -12,6 +12,7 @@ from postroom.accounts.secrets import FILE, SecretsFault, is_behind
 from postroom.config import Config, ConfigError
 from postroom.net.log import event
 from postroom.net.tls import make_self_signed
+from postroom.site.auth import check_verifier
 from postroom.site.lock import server_runs
 from postroom.site.pairs import check_pairs, pair
 from postroom.site.places import Places
@@ -38,12 +39,11 @@ def prepare(config: Config) -> Upgraded | None:
     store's `NewerSchema`, `OlderSchema` (where the server that runs wants it so) and `StoreFault`."""
     check_engines(config)
     check_pairs(config)
+    check_verifier(config)
     check_restored(config)
     places = Places(config.root)
     places.make()
-    own = pair(config)
-    if not config.tls.certificate and not (own.certificate.exists() and own.key.exists()):
-        make_self_signed(own, config.hostname)
+    make_pair(config)
     upgraded = _bring_up(config, places)
     if upgraded is not None:
         event(
@@ -55,6 +55,13 @@ def prepare(config: Config) -> Upgraded | None:
             back="postroom upgrade --undo",
         )
     return upgraded
+
+
+def make_pair(config: Config) -> None:
+    """Make the self-signed pair, where no certificate is configured and there is none yet. Raises OSError."""
+    own = pair(config)
+    if not config.tls.certificate and not (own.certificate.exists() and own.key.exists()):
+        make_self_signed(own, config.hostname)
 
 
 def check_restored(config: Config) -> None:

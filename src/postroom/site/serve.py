@@ -2,44 +2,58 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields
 from functools import partial
 
-from postroom.config import Config, HostPort
-from postroom.net.log import event
-from postroom.net.supervisor import Bound, Role, Supervisor, bind
+from postroom.config import Config, HostPort, parse, read
+from postroom.net.supervisor import Bound, Supervisor, bind
+from postroom.site import fence
+from postroom.site.crew import Crew, Settings
 from postroom.site.form import wants_keeper
 from postroom.site.lock import ServerLock
 from postroom.site.places import Places
 from postroom.site.prepare import prepare
+from postroom.site.reload import Reloader, warn
 from postroom.site.served import SERVED
 
-_logger = logging.getLogger("postroom.site")
 
-
-def serve(config: Config, level: str, on_ready: Callable[[Sequence[Bound]], None]) -> bool:
+def serve(
+    config: Config, level: str, on_ready: Callable[[Sequence[Bound]], None], *, hangup_reloads: bool = False
+) -> bool:
     """Run a site until SIGTERM or SIGINT; True where all ended in time. `on_ready` gets a socket of each listener.
 
-    Raises ConfigError, `ServerRuns`, `PortTaken` and other OSErrors, `StartFailed`, and the store's errors.
+    SIGHUP is `postroom reload` (`site.reload`) with `hangup_reloads`, and the end without. Raises ConfigError,
+    `ServerRuns`, `PortTaken` and other OSErrors, `StartFailed`, and the store's errors.
     """
+    text = read(config.path)
+    config = parse(text, config.path)
     places = Places(config.root)
     places.make()
     with ServerLock(places):
         prepare(config)
+        fence.settle(config)
+        fence.hand_over(config)
         _clean(places)
-        _warn(config)
+        warn(config)
+        fence.warn(config)
         workers = config.workers or len(os.sched_getaffinity(0))
         listeners: list[list[Bound]] = []
         try:
             for protocol, at in _served(config):
                 listeners.append(bind(protocol, at.host, at.port, workers))
+            crew = Crew(level, listeners, workers, wants_keeper(config))
+            settings = Settings.of(config, text)
+            reloader = Reloader(crew, settings)
             told = partial(on_ready, [each[0] for each in listeners])
-            roles = _roles(config, level, listeners, workers, keeper=wants_keeper(config))
-            return Supervisor(roles, told).run()
+            supervisor = Supervisor(
+                crew.first(settings), told, on_hangup=reloader.begin if hangup_reloads else None
+            )
+            reloader.attach(supervisor)
+            try:
+                return supervisor.run()
+            finally:
+                reloader.close()
         finally:
             for each in listeners:
                 for bound in each:
@@ -56,32 +70,3 @@ def _clean(places: Places) -> None:
     """Sockets that killed roles have left behind: the command line would knock at them."""
     for path in (places.authority, places.keeper, *places.controls()):
         path.unlink(missing_ok=True)
-
-
-def _warn(config: Config) -> None:
-    """What is configured, and not done by this version: a line each."""
-    for setting in fields(config.listen):
-        if getattr(config.listen, setting.name) and setting.name not in SERVED:
-            event(_logger, logging.WARNING, "listener-not-served", listener=setting.name)
-    for key in config.unused:
-        event(_logger, logging.WARNING, "setting-not-used", setting=key)
-
-
-def _roles(
-    config: Config, level: str, listeners: Sequence[Sequence[Bound]], workers: int, *, keeper: bool
-) -> list[Role]:
-    def command(kind: str, name: str, given: Sequence[Bound], ready: int, life: int) -> list[str]:
-        listen = [f"--listen={bound.protocol}={bound.sock.fileno()}" for bound in given]
-        return [
-            *(sys.executable, "-m", "postroom", "role", kind, f"--name={name}", f"--config={config.path}"),
-            *(f"--log-level={level}", f"--ready={ready}", f"--life={life}", *listen),
-            *(["--keeper"] if keeper else []),
-        ]
-
-    roles = [Role("authority", partial(command, "authority", "authority", ()), serves_others=True)]
-    if keeper:
-        roles.append(Role("keeper", partial(command, "keeper", "keeper", ()), serves_others=True))
-    for number in range(workers):
-        name, given = f"worker-{number}", [each[number] for each in listeners]
-        roles.append(Role(name, partial(command, "worker", name, given), tuple(bound.sock for bound in given)))
-    return [*roles, Role("runner", partial(command, "runner", "runner", ()))]

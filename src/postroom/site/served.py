@@ -30,6 +30,7 @@ SERVED: Final[Mapping[str, Served]] = {
     "smtp": Served(False, "smtp", _SMTP_BUSY, login_first=False),
     "submission": Served(False, "smtp", _SMTP_BUSY),
     "submissions": Served(True, "smtp", _SMTP_BUSY),
+    "lmtp": Served(False, "lmtp", _SMTP_BUSY, login_first=False),
     "pop3": Served(False, "pop3", _POP3_BUSY),
     "pop3s": Served(True, "pop3", _POP3_BUSY),
     "imap": Served(False, "imap", _IMAP_BUSY),

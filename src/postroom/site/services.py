@@ -12,24 +12,27 @@ import postroom.pop3.server
 import postroom.smtp.server
 from postroom.accounts.directory import Directory
 from postroom.config import Config
+from postroom.imap.server.alerts import Alerts
 from postroom.imap.server.session import ImapService
 from postroom.imap.server.views import Views
 from postroom.intake.accept import Intake
+from postroom.net.context import ServerContext
 from postroom.net.stream import Stream
 from postroom.net.tls import LoginPolicy, server_context
 from postroom.pop3.session import Pop3Service
-from postroom.site.pairs import further_pairs, pair
+from postroom.site.pairs import client_ca, further_pairs, pair
 from postroom.site.places import Places
 from postroom.site.served import SERVED
-from postroom.smtp.session import Role, SmtpService
+from postroom.smtp.notices import Terminals
+from postroom.smtp.session import Role, SmtpService, Verify
 from postroom.store.interface import Store
 
 Handler = Callable[[Stream], Awaitable[None]]
 
 
-def context(config: Config, protocol: str) -> ssl.SSLContext:
+def context(config: Config, protocol: str) -> ServerContext:
     """The certificates of the site, for one protocol. Raises OSError."""
-    return server_context(pair(config), further_pairs(config), [SERVED[protocol].alpn])
+    return server_context(pair(config), further_pairs(config), [SERVED[protocol].alpn], client_ca(config))
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +45,20 @@ class Services:
     intake: Intake
     views: Views = field(default_factory=Views)
     """What IMAP keeps of mailboxes, for all its listeners."""
+    alerts: Alerts = field(default_factory=Alerts)
+    """Who has a session of IMAP here."""
+    terminals: Terminals | None = None
+    """Whose live sessions SMTP's SEND, SOML and SAML are for."""
+
+    def _terminals(self, role: Role) -> Terminals | None:
+        """Live sessions, for those whose letters may come to them (RFC 821 3.4: users control that)."""
+        allowed = self.config.smtp.terminals
+        return self.terminals if allowed == "everybody" or (allowed == "accounts" and role.wants_login) else None
 
     def handler(self, protocol: str, tls: ssl.SSLContext) -> Handler:
         """What converses on the connections of one listener."""
         login = LoginPolicy(self.config.tls.require_for_login, self.config.tls.loopback_plain)
-        if protocol in ("smtp", "submission", "submissions"):
+        if protocol in ("smtp", "submission", "submissions", "lmtp"):
             smtp = SmtpService(
                 self.config.hostname,
                 Role(protocol),
@@ -55,6 +67,11 @@ class Services:
                 tls,
                 login,
                 self.config.smtp.max_message_size,
+                terminals=self._terminals(Role(protocol)),
+                domains=self.config.domains,
+                verify=Verify(self.config.smtp.verify),
+                greeting_pause=self.config.smtp.greeting_pause / 1000,
+                xclient_networks=self.config.smtp.xclient_networks,
             )
             return functools.partial(postroom.smtp.server.serve, service=smtp)
         if protocol in ("pop3", "pop3s"):
@@ -70,5 +87,6 @@ class Services:
             login,
             self.config.smtp.max_message_size,
             views=self.views,
+            alerts=self.alerts,
         )
         return functools.partial(postroom.imap.server.server.serve, service=imap)

@@ -1,27 +1,39 @@
-"""The verbs that need no mail transaction: HELO RSET NOOP VRFY QUIT, and those that are not done here."""
+"""The verbs that need no mail transaction: HELO RSET NOOP QUIT, and those that are not done: TURN and others."""
 
 from __future__ import annotations
 
-from postroom.smtp.grammar import read_client_name, write_reply
-from postroom.smtp.replies import R221_BYE, R250_GREETED, R250_OK, R252_VRFY, R502_NOT_HERE
-from postroom.smtp.session import Closing, Refusal, Session
+from postroom.smtp.grammar import read_client_name
+from postroom.smtp.judged import judge_hello
+from postroom.smtp.replies import (
+    R220_GREETING,
+    R221_BYE,
+    R250_GREETED,
+    R250_OK,
+    R502_NOT_HERE,
+    R502_TURN,
+)
+from postroom.smtp.session import Closing, Refusal, Role, Session
 
 
 def greeting(session: Session) -> bytes:
     """The first words (RFC 5321 4.2: the host's name comes first)."""
-    return write_reply(220, "", (f"{session.service.hostname} ESMTP Postroom",))
+    protocol = "LMTP" if session.service.role is Role.LMTP else "ESMTP"
+    return R220_GREETING.saying(f"{session.service.hostname} {protocol} Postroom")
 
 
-def greeted(session: Session, argument: bytes, *, extended: bool) -> None:
-    """Learn the client's name; a transaction under way is forgotten (RFC 5321 4.1.4). Raises SyntaxFault."""
-    session.hello = read_client_name(argument)
+async def greeted(session: Session, argument: bytes, *, extended: bool) -> None:
+    """Learn the client's name; a transaction under way is forgotten (RFC 5321 4.1.4). Raises SyntaxFault, and
+    Refusal or Closing where the checks don't like the name."""
+    name = read_client_name(argument)
+    await judge_hello(session, name)
+    session.hello = name
     session.extended = extended
     session.reset()
 
 
 async def helo(session: Session, argument: bytes) -> bytes:
     """RFC 5321 4.1.1.1: greet, as before there were extensions."""
-    greeted(session, argument, extended=False)
+    await greeted(session, argument, extended=False)
     return R250_GREETED.saying(session.service.hostname)
 
 
@@ -36,14 +48,14 @@ async def noop(session: Session, argument: bytes) -> bytes:
     return R250_OK.octets
 
 
-async def vrfy(session: Session, argument: bytes) -> bytes:
-    """RFC 5321 4.1.1.6, 7.3: no stranger learns here who exists."""
-    return R252_VRFY.octets
-
-
 async def quit_(session: Session, argument: bytes) -> bytes:
     """RFC 5321 4.1.1.10: part."""
     raise Closing(R221_BYE)
+
+
+async def turn(session: Session, argument: bytes) -> bytes:
+    """RFC 821 3.8; RFC 5321 F.1: whoever asks would be given others' mail, so nobody is."""
+    raise Refusal(R502_TURN)
 
 
 async def not_here(session: Session, argument: bytes) -> bytes:

@@ -13,7 +13,6 @@ from postroom.accounts.sasl import (
     Cancelled,
     Malformed,
     NoSuchMechanism,
-    authenticate,
     decode_base64,
     decode_initial,
 )
@@ -77,8 +76,8 @@ async def auth(session: Session, argument: bytes) -> bytes:
 
 
 async def _ask_who(session: Session, mechanism: bytes, initial: bytes) -> Account | Outcome:
-    """Run the mechanism's exchange, and ask the directory about its outcome."""
-    stream = session.stream
+    """Run the mechanism's exchange."""
+    stream, service = session.stream, session.service
 
     async def ask(challenge: bytes) -> bytes:
         stream.write(b"334 " + binascii.b2a_base64(challenge, newline=False) + b"\r\n")
@@ -88,8 +87,13 @@ async def _ask_who(session: Session, mechanism: bytes, initial: bytes) -> Accoun
         return decode_base64(line[:-2])
 
     try:
-        credentials = await authenticate(
-            mechanism.decode("ascii", "replace"), decode_initial(initial) if initial else None, ask
+        return await service.directory.authenticate(
+            mechanism.decode("ascii", "replace"),
+            decode_initial(initial) if initial else None,
+            ask,
+            stream,
+            service.role.value,
+            session.id,
         )
     except NoSuchMechanism as fault:
         raise Refusal(R504_MECHANISM) from fault
@@ -99,6 +103,3 @@ async def _ask_who(session: Session, mechanism: bytes, initial: bytes) -> Accoun
         raise Refusal(R501_MALFORMED) from fault
     except LineTooLong as fault:
         raise Refusal(R500_AUTH_TOO_LONG) from fault
-    return await session.service.directory.login(
-        credentials, stream.peer.host, session.service.role.value, session.id
-    )

@@ -15,22 +15,26 @@ from dataclasses import dataclass, field
 
 from postroom.accounts.directory import Directory
 from postroom.intake.accept import Intake
-from postroom.intake.envelope import Recipient, ReversePath
+from postroom.intake.envelope import Body, Recipient, ReversePath
+from postroom.intake.judging import Visit
 from postroom.intake.recipients import Resolution
 from postroom.net.limits import (
     LOGIN_SECONDS,
     SMTP_COMMAND_SECONDS,
     UNAUTHENTICATED_SECONDS,
 )
+from postroom.net.networks import Network, within
 from postroom.net.stream import Stream
 from postroom.net.tls import LoginPolicy
 from postroom.smtp.grammar import Address
+from postroom.smtp.notices import Terminals
+from postroom.smtp.receiving import Chunks
 from postroom.smtp.replies import Reply
 from postroom.store.values import Account, AccountId
 
 
 class Role(enum.Enum):
-    """What a listener is for (RFC 5321; RFC 6409; RFC 8314 3.3). The value is the listener's name."""
+    """What a listener is for (RFC 5321; RFC 6409; RFC 8314 3.3; RFC 2033). The value is the listener's name."""
 
     SMTP = "smtp"
     """Other sites bring mail for ours."""
@@ -38,11 +42,24 @@ class Role(enum.Enum):
     """Our users send."""
     SUBMISSIONS = "submissions"
     """The same, within TLS from the first octet on."""
+    LMTP = "lmtp"
+    """Another mail system of the house brings mail, and hears of each recipient apart."""
 
-    @property
-    def wants_login(self) -> bool:
+    def __init__(self, name: str) -> None:
+        self.wants_login = name in ("submission", "submissions")
         """Whether nothing goes without a login."""
-        return self is not Role.SMTP
+
+    # Looked up at each command, and by Enum's own rule only in Python.
+    __hash__ = object.__hash__
+
+
+class Verify(enum.Enum):
+    """Whom VRFY and EXPN tell the truth (`smtp.verify`)."""
+
+    ACCOUNTS = "accounts"
+    """Who is logged in."""
+    EVERYBODY = "everybody"
+    NOBODY = "nobody"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +75,24 @@ class SmtpService:
     max_message_size: int
     clock: Callable[[], float] = time.monotonic
     """Seconds, never going back."""
+    terminals: Terminals | None = None
+    """Whose live sessions SEND, SOML and SAML are for; None: nobody's."""
+    domains: tuple[str, ...] = ()
+    """The site's own, the main one first: where VRFY and EXPN look for a name without a domain."""
+    verify: Verify = Verify.ACCOUNTS
+    greeting_pause: float = 0.0
+    """Seconds before the greeting, in which a stranger that talks is found out."""
+    xclient_networks: tuple[Network, ...] = ()
+    """Proxies that may say whom they speak for (XCLIENT, XFORWARD)."""
 
 
 class Refusal(Exception):
-    """The client asked for what can't be; carries the reply."""
+    """The client asked for what can't be; carries the reply, and its octets where it has words of its own."""
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: Reply, octets: bytes = b"") -> None:
         super().__init__(reply.text)
         self.reply = reply
+        self.octets = octets or reply.octets
 
 
 class Closing(Exception):
@@ -88,6 +115,19 @@ class State(enum.Flag):
     ANY = NEW | READY | MAIL
 
 
+class Kind(enum.Enum):
+    """Which verb began a transaction, and so where its letter goes (RFC 821 3.4)."""
+
+    MAIL = "MAIL"
+    """To mailboxes."""
+    SEND = "SEND"
+    """To terminals."""
+    SOML = "SOML"
+    """To terminals, or else to mailboxes."""
+    SAML = "SAML"
+    """To both."""
+
+
 @dataclass(slots=True)
 class Transaction:
     """A mail transaction under way (RFC 5321 3.3)."""
@@ -98,6 +138,16 @@ class Transaction:
     recipients: dict[AccountId, Recipient] = field(default_factory=dict)
     heard: dict[Address, Resolution] = field(default_factory=dict)
     """Every forward-path that RCPT named, so that one that comes again costs nothing."""
+    kind: Kind = Kind.MAIL
+    body: Body = Body.EIGHT_BIT
+    utf8: bool = False
+    """MAIL said SMTPUTF8: addresses may go beyond ASCII (RFC 6531)."""
+    told: list[tuple[Account, ...]] = field(default_factory=list)
+    """With LMTP: whom each RCPT that was taken meant, in order, for each is answered for (RFC 2033 4.2)."""
+    chunks: Chunks | None = None
+    """What BDAT has brought of the letter, from its first chunk on."""
+    failed: bool = False
+    """A chunk was refused: nothing goes on before RSET (RFC 3030 2)."""
 
 
 class Session:
@@ -116,7 +166,9 @@ class Session:
         "service",
         "stream",
         "transaction",
+        "trusted",
         "unknown_recipients",
+        "visit",
     )
 
     def __init__(self, stream: Stream, service: SmtpService) -> None:
@@ -129,8 +181,12 @@ class Session:
         """Whether it said EHLO."""
         self.account: Account | None = None
         self.transaction: Transaction | None = None
+        self.visit: Visit | None = None
+        """The client's way through the checks, from HELO on."""
         self.midway = False
-        """Within DATA: what comes next is no command, whatever happens."""
+        """Within a letter: what comes next is no command, whatever happens."""
+        self.trusted = bool(service.xclient_networks) and within(stream.peer.host, service.xclient_networks)
+        """Whether this is a proxy's connection, whomever it speaks for."""
         self.letters = self.errors = self.failed_logins = self.unknown_recipients = 0
         self._began = service.clock()
 
@@ -154,7 +210,23 @@ class Session:
 
     def reset(self) -> None:
         """Forget the transaction, nothing else (RFC 5321 4.1.1.5)."""
-        self.transaction = None
+        transaction, self.transaction = self.transaction, None
+        if transaction is not None and transaction.chunks is not None:
+            transaction.chunks.discard()
+        if self.visit is not None:
+            self.visit.reset()
+
+    def note_refused(self, sender: ReversePath, recipient: str, judge: str, reply: Reply) -> None:
+        """Leave a record of a letter or a recipient that was refused, for `postroom story`."""
+        self.service.intake.note_refused(
+            session=self.id,
+            peer=self.stream.peer.host,
+            login=self.account.address if self.account else "",
+            sender=str(sender or "<>"),
+            recipient=recipient,
+            judge=judge,
+            reply=reply.octets.decode("ascii", "replace").strip(),
+        )
 
     def become(self, account: Account | None) -> None:
         """Be logged in as somebody, or as nobody any more; the tap and the listener know it too."""
@@ -163,7 +235,8 @@ class Session:
             self.stream.conversation.account = account.address if account else ""
 
     def forget(self) -> None:
-        """After TLS began: all that was learned is forgotten (RFC 3207 4.2). What counts errors stays."""
+        """All that was learned is forgotten, after TLS began (RFC 3207 4.2) and at XCLIENT. What counts errors
+        stays."""
         self.reset()
         self.become(None)
         self.hello = ""

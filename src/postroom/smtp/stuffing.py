@@ -18,29 +18,95 @@ from postroom.message.octets import only_crlf
 _END: Final = b"\r\n.\r\n"
 
 
-class DataReader:
-    """Takes the stuffing out of chunks, up to the data's end. Holds at most 4 octets back between two chunks."""
+class Text:
+    """What was seen of a letter's lines so far."""
 
-    __slots__ = ("_carry", "_line", "_line_limit", "_skip", "bare", "finished", "overlong", "rest", "size")
+    __slots__ = ("_line", "_line_limit", "bare", "nul", "overlong", "size")
 
     size: int
     """Octets of the letter so far, line ends included, stuffing not (RFC 1870 4)."""
-    finished: bool
-    """The end was seen."""
     bare: bool
     """A CR or LF that isn't part of a CRLF was seen."""
+    nul: bool
+    """A NUL was seen."""
     overlong: bool
     """A line of more than the limit was seen."""
+
+    def __init__(self, line_limit: int) -> None:
+        """`line_limit` in octets, CRLF included."""
+        self.size = 0
+        self.bare = self.nul = self.overlong = False
+        self._line_limit = line_limit
+        self._line = 0
+
+    def _look(self, piece: bytes) -> None:
+        # A CRLF is never cut by the pieces' borders, so that each piece can be judged by itself.
+        self.size += len(piece)
+        if not only_crlf(piece):
+            self.bare = True
+        if b"\0" in piece:
+            self.nul = True
+        limit = self._line_limit
+        first = piece.find(b"\n") + 1
+        if not first:
+            self._line += len(piece)
+        else:
+            if self._line + first > limit:
+                self.overlong = True
+            # Only a piece that is longer than the limit can hold a whole line that is.
+            if len(piece) > limit and max(map(len, piece.split(b"\n"))) + 1 > limit:
+                self.overlong = True
+            self._line = len(piece) - piece.rfind(b"\n") - 1
+        if self._line > limit:
+            self.overlong = True
+
+
+class ChunkReader(Text):
+    """Looks at what comes by BDAT (RFC 3030 2), in pieces cut anywhere; a line limit of 0 lets all octets be."""
+
+    __slots__ = ("_cr",)
+
+    def __init__(self, line_limit: int) -> None:
+        super().__init__(line_limit)
+        self._cr = False
+
+    def feed(self, piece: bytes) -> bytes:
+        """The octets to be kept now: a CR at the end waits for what follows it."""
+        if not self._line_limit:
+            self.size += len(piece)
+            return piece
+        if self._cr:
+            piece = b"\r" + piece
+        self._cr = piece.endswith(b"\r")
+        if self._cr:
+            piece = piece[:-1]
+        self._look(piece)
+        return piece
+
+    def finish(self) -> bytes:
+        """The octets that are left when the last chunk has ended."""
+        if not self._cr:
+            return b""
+        self._cr = False
+        self._look(b"\r")
+        return b"\r"
+
+
+class DataReader(Text):
+    """Takes the stuffing out of chunks, up to the data's end. Holds at most 4 octets back between two chunks."""
+
+    __slots__ = ("_carry", "_skip", "finished", "rest")
+
+    finished: bool
+    """The end was seen."""
     rest: bytes
     """What came behind the end: the next commands."""
 
     def __init__(self, line_limit: int) -> None:
         """`line_limit` in octets, CRLF included."""
-        self.size = 0
-        self.finished = self.bare = self.overlong = False
+        super().__init__(line_limit)
+        self.finished = False
         self.rest = b""
-        self._line_limit = line_limit
-        self._line = 0
         # The data begins at a line's start: as if a CRLF stood before it, which is left out again.
         self._carry = b"\r\n"
         self._skip = 2
@@ -64,27 +130,8 @@ class DataReader:
         if self._skip:
             piece = piece[self._skip :]
             self._skip = 0
-        self.size += len(piece)
-        self._look_at_line_ends(piece)
+        self._look(piece)
         return piece
-
-    def _look_at_line_ends(self, piece: bytes) -> None:
-        # A CRLF is never cut by the pieces' borders, so that each piece can be judged by itself.
-        if not only_crlf(piece):
-            self.bare = True
-        limit = self._line_limit
-        first = piece.find(b"\n") + 1
-        if not first:
-            self._line += len(piece)
-        else:
-            if self._line + first > limit:
-                self.overlong = True
-            # Only a piece that is longer than the limit can hold a whole line that is.
-            if len(piece) > limit and max(map(len, piece.split(b"\n"))) + 1 > limit:
-                self.overlong = True
-            self._line = len(piece) - piece.rfind(b"\n") - 1
-        if self._line > limit:
-            self.overlong = True
 
 
 def _held_back(data: bytes) -> int:

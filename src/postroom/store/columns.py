@@ -34,11 +34,11 @@ def unpack(uids: str | None, flags: str | None, modseqs: str | None, keywords: s
     if uids is None or flags is None or modseqs is None or keywords is None:
         return Columns(array("I"), array("B"), array("Q"), [])
     # No keyword has a line end.
-    return Columns(_numbers("I", uids), _numbers("B", flags), _numbers("Q", modseqs), keywords.split("\n"))
+    return Columns(numbers("I", uids), numbers("B", flags), numbers("Q", modseqs), keywords.split("\n"))
 
 
-def _numbers(typecode: str, digits: str) -> array[int]:
-    """Numbers that were written in hexadecimal digits, one behind the other."""
+def numbers(typecode: str, digits: str) -> array[int]:
+    """Numbers of one type of `array` that were written in hexadecimal digits, one behind the other."""
     column = array(typecode, bytes.fromhex(digits))
     if sys.byteorder == "little":
         column.byteswap()

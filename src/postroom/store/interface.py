@@ -16,6 +16,7 @@ from postroom.message.octets import Octets
 from postroom.message.structure import Facts
 from postroom.store.changes import Answer, Change, Filed, Refused, Target
 from postroom.store.columns import Columns
+from postroom.store.drops import Drops
 from postroom.store.graves import Buried, Grave, Known, Sought
 from postroom.store.search.clues import Candidates, Clue
 from postroom.store.values import (
@@ -155,6 +156,17 @@ class Store(Protocol):
     async def letters(self, mailbox: MailboxId, uids: Sequence[Uid], *, answers: bool = True) -> list[Letter]:
         """The letters of these UIDs (ascending, at most LETTERS_PER_READ a call) that are there, ascending.
         Without `answers` (two thirds of the time) envelope, body structure and parts are empty."""
+
+    async def drops(self, mailbox: MailboxId, after: Uid, limit: int) -> Drops:
+        """What a POP3 session keeps of at most `limit` letters with UIDs above `after`, ascending."""
+
+    async def kept_letters(self, mailbox: MailboxId, uids: Sequence[Uid], *, answers: bool = True) -> list[Letter]:
+        """What `letters` gives, also of letters that were taken away from there (expunged, moved, or gone with
+        mailbox and account), for as long as they are kept for `undelete`: an hour at the least."""
+
+    async def with_binary(self, mailbox: MailboxId, after: Uid, limit: int) -> tuple[list[Uid], Uid | None]:
+        """Which letters may have a part with `Content-Transfer-Encoding: binary`, as their body structures say:
+        `limit` letters with UIDs above `after`, ascending, are looked at. And where to go on, None at the end."""
 
     async def read(self, letter: Letter, start: int, length: int) -> bytes:
         """Octets of prefix + blob from `start` on, fewer at its end. Raises `Unreadable`."""

@@ -14,6 +14,7 @@ import apsw
 
 from postroom.net.limits import LETTERS_PER_READ
 from postroom.store.columns import PACKED, Columns, unpack
+from postroom.store.drops import DROPS, Drops, unpack_drops
 from postroom.store.index import fetch_all, fetch_one
 from postroom.store.interface import TooManyChanges
 from postroom.store.names import canonical
@@ -46,9 +47,11 @@ __all__ = [
     "aliases",
     "changes",
     "columns",
+    "drops",
     "entries",
     "highest_modseq",
     "index_id",
+    "kept_letters",
     "letters",
     "mailbox",
     "mailboxes",
@@ -59,6 +62,7 @@ __all__ = [
     "story",
     "subscriptions",
     "target_names",
+    "with_binary",
 ]
 
 _ACCOUNT = "SELECT id, address, disabled, admin, fxp, files, created, short, tags, hourly, daily FROM accounts"
@@ -78,6 +82,12 @@ _ANSWERS = {
 }
 _RANGE = {each: _LETTER.format(*_ANSWERS[each], "BETWEEN ? AND ?") for each in _ANSWERS}
 _CHOSEN = {each: _LETTER.format(*_ANSWERS[each], "IN (SELECT value FROM json_each(?))") for each in _ANSWERS}
+# A tombstone has all that an entry has.
+_GONE = {each: _CHOSEN[each].replace("FROM entries", "FROM tombstones") for each in _ANSWERS}
+# The encoding stands there as its sender wrote it, quoted, for it is an ordinary word.
+_WITH_BINARY = """SELECT e.uid, instr(lower(a.bodystructure), '"binary"')
+ FROM entries e CROSS JOIN answers a ON a.message = e.message
+ WHERE e.mailbox = ? AND e.uid > ? ORDER BY e.uid LIMIT ?"""
 
 # A row becomes a named tuple without a look at its fields: half the time of `Letter(*row)`.
 _entry = partial(tuple.__new__, Entry)
@@ -264,6 +274,31 @@ def letters(connection: apsw.Connection, number: MailboxId, uids: Sequence[Uid],
     else:
         rows = fetch_all(connection, _CHOSEN[answers], (number, json.dumps(uids)))
     return list(map(_letter, rows))
+
+
+def kept_letters(
+    connection: apsw.Connection, number: MailboxId, uids: Sequence[Uid], answers: bool
+) -> list[Letter]:
+    """What `letters` gives, and what is gone from the mailbox and kept. Raises ValueError as that does."""
+    found = letters(connection, number, uids, answers)
+    if len(found) < len(uids):
+        missing = sorted({*uids}.difference([letter.uid for letter in found]))
+        found += map(_letter, fetch_all(connection, _GONE[answers], (number, json.dumps(missing))))
+        found.sort()
+    return found
+
+
+def drops(connection: apsw.Connection, number: MailboxId, after: Uid, limit: int) -> Drops:
+    """A slice for a POP3 session, ascending, by columns."""
+    return unpack_drops(*fetch_one(connection, DROPS, (number, after, limit)))
+
+
+def with_binary(
+    connection: apsw.Connection, number: MailboxId, after: Uid, limit: int
+) -> tuple[list[Uid], Uid | None]:
+    """Letters of a slice that may have a part with the binary encoding; where the next slice begins."""
+    rows = fetch_all(connection, _WITH_BINARY, (number, after, limit))
+    return [uid for uid, at in rows if at], rows[-1][0] if len(rows) == limit else None
 
 
 def story(connection: apsw.Connection, message: MessageId) -> str:

@@ -23,6 +23,7 @@ from postroom.store.apply.batch import Applied
 from postroom.store.blobs import LargeBody, StoredBlob
 from postroom.store.changes import Answer, Change, Filed, Refused
 from postroom.store.columns import Columns
+from postroom.store.drops import Drops
 from postroom.store.events import Hints, Watchers
 from postroom.store.faults import sqlite_fault
 from postroom.store.graves import Buried, Grave, Known, Sought
@@ -189,6 +190,18 @@ class SqliteStore:
     async def letters(self, mailbox: MailboxId, uids: Sequence[Uid], *, answers: bool = True) -> list[Letter]:
         """The letters of these UIDs (ascending, at most LETTERS_PER_READ a call) that are there, ascending."""
         return self._ask(reads.letters, mailbox, uids, answers)
+
+    async def drops(self, mailbox: MailboxId, after: Uid, limit: int) -> Drops:
+        """What a POP3 session keeps of at most `limit` letters with UIDs above `after`, ascending."""
+        return self._ask(reads.drops, mailbox, after, limit)
+
+    async def kept_letters(self, mailbox: MailboxId, uids: Sequence[Uid], *, answers: bool = True) -> list[Letter]:
+        """What `letters` gives, also of letters that were taken away and are kept for `undelete`."""
+        return self._ask(reads.kept_letters, mailbox, uids, answers)
+
+    async def with_binary(self, mailbox: MailboxId, after: Uid, limit: int) -> tuple[list[Uid], Uid | None]:
+        """Which letters may have a part with `Content-Transfer-Encoding: binary`, a slice."""
+        return self._ask(reads.with_binary, mailbox, after, limit)
 
     async def read(self, letter: Letter, start: int, length: int) -> bytes:
         """Octets of prefix + blob from `start` on, fewer at its end. Raises `Unreadable`."""

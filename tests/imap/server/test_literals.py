@@ -73,6 +73,18 @@ def test_the_octets_of_a_literal_are_no_commands(house: House) -> None:
     house.talk(f"S: * OK *\nC< a LOGIN {{10+}}\\r\\n{inner.decode()} pw\\r\\n\nS: a NO *\nC: b NOOP\nS: b OK *")
 
 
+def test_a_literal_whose_last_octets_look_like_another_announces_none(house: House) -> None:
+    house.talk(
+        f"""
+        {login()}
+        C< a APPEND {{5+}}\\r\\n{{5+}}\\r\\n
+        S: a NO *
+        C: b NOOP
+        S: b OK *
+        """
+    )
+
+
 def test_nor_are_they_where_the_command_is_none(house: House) -> None:
     for head in ("a FROB", "*", "a SELECT", "", "a "):
         unrun = "{10+}\\r\\nx LOGOUT\\r\\n\\r\\n"

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from postroom.accounts.sasl import MECHANISMS
 from postroom.imap.grammar.commands import Enable, Id, Nothing
 from postroom.imap.server.session import Session
 from postroom.store.values import SEPARATOR
@@ -23,7 +22,8 @@ def capabilities(session: Session) -> bytes:
         if session.service.tls is not None and session.stream.tls is None:
             words.append(b"STARTTLS")
         if session.may_login:
-            words += [b"AUTH=" + mechanism.encode() for mechanism in MECHANISMS]
+            offered = session.service.directory.offered(session.stream)
+            words += [b"AUTH=" + mechanism.encode() for mechanism in offered]
         else:
             words.append(b"LOGINDISABLED")
     return b"CAPABILITY " + b" ".join(words)

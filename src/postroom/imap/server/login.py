@@ -12,13 +12,9 @@ from typing import Final
 from postroom.accounts.authority import Outcome
 from postroom.accounts.sasl import (
     Cancelled,
-    Credentials,
     Malformed,
     NoSuchMechanism,
     credentials,
-)
-from postroom.accounts.sasl import (
-    authenticate as exchange,
 )
 from postroom.imap.grammar.commands import Authenticate, Login, Nothing, read_sasl_response
 from postroom.imap.grammar.faults import SyntaxFault
@@ -54,13 +50,14 @@ async def login(session: Session, command: Login) -> bytes:
         claim = credentials(command.user.encode(), command.password)
     except Malformed:
         return _denied(session)
-    return await _judge(session, claim)
+    service, stream = session.service, session.stream
+    return _judged(session, await service.directory.login(claim, stream.peer.host, service.protocol, session.id))
 
 
 async def authenticate(session: Session, command: Authenticate) -> bytes:
     """RFC 3501 6.2.2, with an initial response by RFC 4959."""
     refuse_in_clear(session)
-    stream = session.stream
+    stream, service = session.stream, session.service
 
     async def ask(challenge: bytes) -> bytes:
         stream.write(b"+ %b\r\n" % binascii.b2a_base64(challenge, newline=False))
@@ -72,24 +69,24 @@ async def authenticate(session: Session, command: Authenticate) -> bytes:
         return response
 
     try:
-        claim = await exchange(command.mechanism.decode("ascii"), command.initial, ask)
+        answer = await service.directory.authenticate(
+            command.mechanism.decode("ascii"), command.initial, ask, stream, service.protocol, session.id
+        )
     except NoSuchMechanism:
         raise Refusal(b"No such mechanism", b"CANNOT") from None
     except Cancelled:
         raise SyntaxFault("AUTHENTICATE was cancelled") from None
     except Malformed:
         return _denied(session)
-    return await _judge(session, claim)
+    return _judged(session, answer)
 
 
-async def _judge(session: Session, claim: Credentials) -> bytes:
-    service, stream = session.service, session.stream
-    answer = await service.directory.login(claim, stream.peer.host, service.protocol, session.id)
+def _judged(session: Session, answer: Account | Outcome) -> bytes:
     if isinstance(answer, Account):
         session.account = answer
         session.errors = 0
-        if stream.conversation is not None:
-            stream.conversation.account = answer.address
+        if session.stream.conversation is not None:
+            session.stream.conversation.account = answer.address
         return b"[%b] Logged in" % capabilities(session)
     if answer is Outcome.UNAVAILABLE:
         raise Refusal(b"Logins can't be checked just now; try again later", b"UNAVAILABLE")

@@ -67,6 +67,8 @@ def farewell(why: Farewell) -> Goodbye:
     """The end of a session that was asked to end."""
     if why is Farewell.ACCOUNT:
         return Goodbye(b"The account was changed, log in again", b"UNAVAILABLE")
+    if why is Farewell.ENDED:
+        return Goodbye(b"The session was ended by hand", b"UNAVAILABLE")
     return Goodbye(b"Postroom is shutting down, come again soon", b"UNAVAILABLE")
 
 

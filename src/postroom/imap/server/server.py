@@ -10,7 +10,7 @@ from typing import Final
 
 from postroom.imap.grammar.commands import Head, append_names_by_literal, read_head
 from postroom.imap.grammar.faults import NameFault, SyntaxFault
-from postroom.imap.grammar.tokens import literal_at_end
+from postroom.imap.grammar.tokens import LiteralHead, literal_at_end
 from postroom.imap.server.any import capabilities
 from postroom.imap.server.appending import pass_over
 from postroom.imap.server.login import refuse_in_clear
@@ -51,7 +51,7 @@ async def serve(stream: Stream, service: ImapService) -> None:
     except _HangUp:
         pass
     finally:
-        session.deselect()
+        session.leave()
         # The last words have time of their own, also after the deadline.
         stream.deadline(CLOSE_SECONDS)
 
@@ -62,6 +62,7 @@ async def _turn(session: Session) -> None:
     if stream.farewell is not None:
         raise farewell(stream.farewell)
     session.tag, session.midway = b"*", False
+    await session.say_alerts()
     try:
         line = await stream.line(session.command_octets, wakeable=True)
     except LineTooLong as fault:
@@ -69,7 +70,7 @@ async def _turn(session: Session) -> None:
         _bad(session, SyntaxFault(_TOO_LONG))
         return
     if line is None:
-        return  # Something happened in the mailbox: the client is told after its next command.
+        return  # Something happened in the mailbox: the client is told after its next command; alerts at once.
     session.rearm()
     await _answer(session, line)
     session.rearm()
@@ -120,17 +121,25 @@ async def _answer(session: Session, line: bytes) -> None:
 
 
 def _no(session: Session, refusal: Refusal) -> None:
+    _let_go(refusal)
     session.write(b"%b NO %b\r\n" % (session.tag, _text(refusal)))
 
 
 def _bad(session: Session, fault: SyntaxFault) -> None:
     """Refuse a command for its grammar. Too many, in all before the login and one after the other behind it, end
     the session."""
+    _let_go(fault)
     session.write(b"%b BAD %b\r\n" % (session.tag, _capital(fault.text)))
     session.errors += 1
     if session.errors >= BAD_COMMANDS:
         event(_logger, logging.INFO, "imap.too-many-errors", session=session.id, peer=session.stream.peer.host)
         raise Goodbye(b"Too many errors")
+
+
+def _let_go(fault: Refusal | SyntaxFault) -> None:
+    """Some are made first and raised later: the frame that did so holds its exception, which holds the frame. That
+    ring would lie about until the collector comes, with all that the command had in memory."""
+    fault.__traceback__ = None
 
 
 def _capital(text: str) -> bytes:
@@ -153,11 +162,10 @@ def _never_run(fault: LineTooLong) -> None:
 async def _obey(session: Session, head: Head, row: Row | None, line: bytes) -> bytes:
     """Read the rest of a command and do it; gives the text of its OK."""
     objection = _objection(session, row)
-    buffer = await _collect(session, head, row, line, objection)
+    buffer, letter = await _collect(session, head, row, line, objection)
     if objection is not None:
         raise objection
     assert row is not None
-    letter = literal_at_end(buffer) if row.streams else None
     session.midway = letter is not None and letter.nonsync
     try:
         command = row.read(buffer, head.position)
@@ -190,21 +198,22 @@ def _not_here(session: Session, row: Row) -> str:
 
 async def _collect(
     session: Session, head: Head, row: Row | None, line: bytes, objection: SyntaxFault | Refusal | None
-) -> bytes:
-    """The whole command with its literals in place; of one whose last literal is a letter, all before that.
+) -> tuple[bytes, LiteralHead | None]:
+    """The whole command with its literals in place; of one whose last literal is a letter, all before that, and the
+    letter's head. Only the last line tells: a literal's octets before it may look like a head, too.
 
     A literal that must not be is refused before the client is asked for it (RFC 3501 4.3); one that comes unasked
     is read where it is small, and not run, or the session ends (RFC 7888 4). Raises what is wrong, Goodbye."""
     stream, limit = session.stream, session.command_octets
     literal = literal_at_end(line)
     if literal is None:
-        return line
+        return line, None
     buffer = bytearray(line)
     while literal is not None:
         if row is not None and row.streams and objection is None:
             whole = bytes(buffer)
             if not append_names_by_literal(whole, head.position):
-                return whole
+                return whole, literal
         too_big = len(buffer) + literal.size > limit or (
             session.account is None and row is not None and row.streams and literal.size > IMAP_APPEND_BEFORE_LOGIN
         )
@@ -219,7 +228,7 @@ async def _collect(
         line = await stream.line(max(limit - len(buffer), 0), secret=row is not None and row.secret)
         buffer += line
         literal = literal_at_end(line)
-    return bytes(buffer)
+    return bytes(buffer), None
 
 
 async def _tell_news(session: Session, row: Row | None) -> None:

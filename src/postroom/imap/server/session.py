@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from postroom.accounts.directory import Directory
+from postroom.imap.server.alerts import Alerts, Ear
 from postroom.imap.server.views import Views
 from postroom.imap.view import View
 from postroom.net.limits import (
@@ -59,6 +60,8 @@ class ImapService:
     """Seconds, never going back."""
     views: Views = field(default_factory=Views)
     """What is kept of mailboxes; a worker's listeners may have the same."""
+    alerts: Alerts = field(default_factory=Alerts)
+    """Who is here, for those who have something to say to an account; a worker's listeners have the same."""
 
 
 @dataclass(slots=True)
@@ -75,9 +78,10 @@ class Session:
     """One conversation's state; its lifetime is the connection's."""
 
     __slots__ = (
+        "_account",
         "_began",
+        "_ear",
         "_unflushed",
-        "account",
         "ending",
         "errors",
         "extensions",
@@ -97,7 +101,8 @@ class Session:
         self.service = service
         self.extensions = extensions
         self.id = stream.conversation.id if stream.conversation else "-"
-        self.account: Account | None = None
+        self._account: Account | None = None
+        self._ear: Ear | None = None
         self.selected: Selected | None = None
         self.tag = b"*"
         """Of the command under way."""
@@ -113,11 +118,24 @@ class Session:
     # --- what is known
 
     @property
+    def account(self) -> Account | None:
+        """Who is logged in. To set it also lets others find the session (`alerts`)."""
+        return self._account
+
+    @account.setter
+    def account(self, account: Account | None) -> None:
+        alerts = self.service.alerts
+        if self._ear is not None and self._account is not None:
+            alerts.leave(self._account.address, self._ear)
+        self._account = account
+        self._ear = None if account is None else alerts.enter(account.address, self.stream)
+
+    @property
     def state(self) -> State:
         """Derived, so that it can't disagree with what is known."""
         if self.selected is not None:
             return State.SELECTED
-        return State.NOT_AUTHENTICATED if self.account is None else State.AUTHENTICATED
+        return State.NOT_AUTHENTICATED if self._account is None else State.AUTHENTICATED
 
     def the_account(self) -> Account:
         """Whose mail it is. Only where the row asks for a login."""
@@ -133,6 +151,11 @@ class Session:
     def by(self) -> str:
         """Who this is, for letters' stories: the login and the session."""
         return f"{self.the_account().address} {self.service.protocol}-{self.id}"
+
+    def leave(self) -> None:
+        """The conversation is over: nobody finds the session any more."""
+        self.deselect()
+        self.account = None
 
     def deselect(self) -> None:
         """Leave the selected mailbox, if there is one; nothing is expunged."""
@@ -200,6 +223,14 @@ class Session:
         self._unflushed = 0
         self.rearm()
         await self.pace.give_way()
+
+    async def say_alerts(self) -> None:
+        """Say what others have to say to the user (RFC 9051 7.1); to be called between commands, and in IDLE.
+
+        Raises EndOfStream, DeadlineExpired.
+        """
+        if self._ear is not None:
+            await self._ear.say(self.write)
 
     # --- what happens in the selected mailbox
 

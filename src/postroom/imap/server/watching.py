@@ -33,6 +33,7 @@ async def idle(session: Session, command: Nothing) -> bytes:
 
 async def _tell(session: Session) -> None:
     """Say at once what is new."""
+    await session.say_alerts()
     await session.catch_up()
     if session.selected is None:
         return

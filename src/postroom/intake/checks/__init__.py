@@ -1,4 +1,8 @@
-"""Judgements on a letter, each a small file with one `async (Arrival) -> Verdict`; `CHECKS` is their order."""
+"""Judgements on clients and letters: a small file for each, one async function from a value to a verdict in it.
+
+`CHECKS` are those of letters that need no configuration, in their order; `site` puts the others together
+(`postroom.intake.judging`).
+"""
 
 from __future__ import annotations
 
