@@ -126,6 +126,6 @@ def strays(root: Path) -> list[str]:
     """Files that no store has: what a fault left behind and nobody will ever take away."""
     known = {"index.db", "secrets.db", "index.lock"}
     known |= {name + end for name in ("index.db", "secrets.db") for end in ("-wal", "-shm")}
-    folders = {"segments", "run", "tls", "search"}
+    folders = {"segments", "run", "tls", "search", "checks"}
     found = [path.name for path in root.iterdir() if path.name not in known | folders]
     return found + [path.name for path in (root / "segments").iterdir() if path.suffix != ".seg"]
