@@ -1,4 +1,5 @@
-"""POP3's two modes as the textbook has them: getmail keeps the letters on the server, fetchmail deletes them."""
+"""POP3's two modes as the textbook has them: getmail and mpop keep the letters on the server, fetchmail deletes
+them."""
 
 from __future__ import annotations
 
@@ -98,3 +99,18 @@ def test_fetchmail_deletes(house: House, carried: list[bytes], tmp_path: Path) -
     assert _uidls(house) == []
     assert fetched(house, ALICE) == []
     assert os.listdir(tmp_path / "mda.d")
+
+
+def test_mpop_keeps_and_brings_nothing_twice(house: House, carried: list[bytes], tmp_path: Path) -> None:
+    needs("mpop")
+    empty(house, ALICE)
+    append(house, ALICE, carried)
+    maildir = _maildir(tmp_path / "mail")
+    words = ["mpop", "--host=127.0.0.1", f"--port={house.port('pop3s')}", "--tls=on", "--tls-starttls=off"]
+    words += ["--tls-certcheck=off", "--auth=user", f"--user={ALICE}", f"--passwordeval=echo {PASSWORDS[ALICE]}"]
+    words += ["--keep=on", "--received-header=off", f"--uidls-file={tmp_path / 'uidls'}"]
+    for _again in range(2):
+        drive([*words, f"--delivery=maildir,{maildir}"], seconds=300)
+        brought = [path.read_bytes() for path in (maildir / "new").iterdir()]
+        assert hashes(map(crlf, brought)) == hashes(carried)
+    assert hashes(fetched(house, ALICE)) == hashes(carried)

@@ -1,8 +1,9 @@
-"""swaks and msmtp submit letters: STARTTLS and a login, as a user's machine does."""
+"""swaks, msmtp and Perl's Net::SMTP submit letters: TLS and a login, as a user's machine does."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -47,4 +48,33 @@ def test_msmtp_submits_each_letter(house: House, files: list[Path], carried: lis
     words += [f"--from={ALICE}", "--set-date-header=off", "--set-from-header=off", "--set-msgid-header=off", BOB]
     for file in files:
         drive(words, input=file.read_bytes().replace(b"\r\n", b"\n"))
+    assert hashes(map(without_trace, fetched(house, BOB))) == hashes(carried)
+
+
+NET_SMTP: Final = r"""
+use strict;
+use warnings;
+use Net::SMTP;
+my ($port, $tls, $user, $password, $to, @files) = @ARGV;
+my $smtp = Net::SMTP->new("127.0.0.1", Port => $port, Hello => "client.test", SSL => $tls, SSL_verify_mode => 0)
+    or die "no connection: $@";
+$tls or $smtp->starttls(SSL_verify_mode => 0) or die $smtp->message;
+$smtp->auth($user, $password) or die $smtp->message;
+for my $file (@files) {
+    open my $in, "<:raw", $file or die $!;
+    my $letter = do { local $/; <$in> };
+    $smtp->mail($user) && $smtp->to($to) && $smtp->data && $smtp->datasend($letter) && $smtp->dataend
+        or die $smtp->message;
+}
+$smtp->quit or die $smtp->message;
+"""
+
+
+@pytest.mark.parametrize("way", ["submission", "submissions"])
+def test_net_smtp_submits_each_letter(house: House, files: list[Path], carried: list[bytes], way: str) -> None:
+    needs("perl")
+    empty(house, BOB)
+    tls = "1" if way == "submissions" else "0"
+    words = ["perl", "-e", NET_SMTP, str(house.port(way)), tls, ALICE, PASSWORDS[ALICE], BOB]
+    drive([*words, *map(str, files)])
     assert hashes(map(without_trace, fetched(house, BOB))) == hashes(carried)
