@@ -20,7 +20,11 @@ def named_files(config: Config) -> tuple[tuple[str, str], ...]:
     named = [("tls.certificate", config.tls.certificate), ("tls.key", config.tls.key)]
     for name, one in sorted(config.tls.names.items()):
         named += [(f"tls.names.{name}.certificate", one.certificate), (f"tls.names.{name}.key", one.key)]
-    named.append(("queue.smarthost_password_file", config.queue.smarthost_password_file))
+    named += [
+        ("tls.client_ca", config.tls.client_ca),
+        ("oauth.client_secret_file", config.oauth.client_secret_file),
+        ("queue.smarthost_password_file", config.queue.smarthost_password_file),
+    ]
     return tuple([(setting, place) for setting, place in named if place])
 
 
