@@ -9,7 +9,8 @@ import pytest
 
 from postroom.config import Config, ConfigError, parse
 from postroom.net.limits import SCRAM_ITERATIONS_LEAST, SCRAM_ITERATIONS_MOST
-from postroom.site.auth import check_verifier, open_authority
+from postroom.site.auth import open_authority
+from postroom.site.verifier import check_verifier
 
 ALICE = "alice@example.test"
 

@@ -6,11 +6,11 @@ import click
 
 from postroom.cli.main import config_option, read_config
 from postroom.config import ConfigError
-from postroom.site.auth import check_verifier
 from postroom.site.fence import user_of
 from postroom.site.pairs import check_pairs
 from postroom.site.prepare import check_engines
 from postroom.site.served import SERVED
+from postroom.site.verifier import check_verifier
 
 
 @click.command("check-config")

@@ -12,10 +12,10 @@ from postroom.accounts.secrets import FILE, SecretsFault, is_behind
 from postroom.config import Config, ConfigError
 from postroom.net.log import event
 from postroom.net.tls import make_self_signed
-from postroom.site.auth import check_verifier
 from postroom.site.lock import server_runs
 from postroom.site.pairs import check_pairs, pair
 from postroom.site.places import Places
+from postroom.site.verifier import check_verifier
 from postroom.store.index import OlderSchema
 from postroom.store.interface import StoreFault
 from postroom.store.restore.mark import RESTORING

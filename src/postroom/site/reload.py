@@ -22,13 +22,13 @@ from postroom.net import limits
 from postroom.net.ipc import bind_unix
 from postroom.net.log import event
 from postroom.net.supervisor import Supervisor
-from postroom.site.auth import check_verifier
 from postroom.site.crew import Crew, CrewFull, Settings
 from postroom.site.fence import hand_over
 from postroom.site.pairs import check_pairs
 from postroom.site.places import Places
 from postroom.site.prepare import check_engines, make_pair
 from postroom.site.served import SERVED
+from postroom.site.verifier import check_verifier
 
 __all__ = ["CERTIFICATES", "EVERYTHING", "Outcome", "Reloader", "warn"]
 
